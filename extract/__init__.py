@@ -1,0 +1,86 @@
+"""Turn tables and documents into validated, typed tables with a chat-completions model.
+
+The names below are loaded when they are first used, so that `import extract` stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from extract import checks as checks
+    from extract.api import Result as Result
+    from extract.api import arun as arun
+    from extract.api import run as run
+    from extract.checks import FieldCheck as FieldCheck
+    from extract.config import Endpoint as Endpoint
+    from extract.config import Limits as Limits
+    from extract.config import Model as Model
+    from extract.config import Retry as Retry
+    from extract.errors import APIConnectionError as APIConnectionError
+    from extract.errors import APIError as APIError
+    from extract.errors import APITimeoutError as APITimeoutError
+    from extract.errors import AuthenticationError as AuthenticationError
+    from extract.errors import BadRequestError as BadRequestError
+    from extract.errors import ConfigError as ConfigError
+    from extract.errors import ContentPolicyError as ContentPolicyError
+    from extract.errors import ExtractError as ExtractError
+    from extract.errors import InputError as InputError
+    from extract.errors import InsufficientBalanceError as InsufficientBalanceError
+    from extract.errors import NotFoundError as NotFoundError
+    from extract.errors import PermissionDeniedError as PermissionDeniedError
+    from extract.errors import PromptError as PromptError
+    from extract.errors import RateLimitError as RateLimitError
+    from extract.errors import RunDirectoryError as RunDirectoryError
+    from extract.errors import RunStopped as RunStopped
+    from extract.errors import SchemaError as SchemaError
+    from extract.errors import ServerError as ServerError
+    from extract.pipeline import Pipeline as Pipeline
+    from extract.prompts import Example as Example
+    from extract.prompts import Prompt as Prompt
+    from extract.records import Issue as Issue
+    from extract.records import Record as Record
+    from extract.report import Report as Report
+    from extract.schema import CompiledSchema as CompiledSchema
+    from extract.schema import compile_schema as compile_schema
+    from extract.sources import Csv as Csv
+    from extract.sources import Jsonl as Jsonl
+    from extract.sources import Parquet as Parquet
+    from extract.verbatim import Verbatim as Verbatim
+
+_HOMES = {
+    "extract.api": ("Result", "arun", "run"),
+    "extract.checks": ("FieldCheck",),
+    "extract.config": ("Endpoint", "Limits", "Model", "Retry"),
+    "extract.errors": (
+        *("APIConnectionError", "APIError", "APITimeoutError", "AuthenticationError", "BadRequestError", "ConfigError"),
+        *("ContentPolicyError", "ExtractError", "InputError", "InsufficientBalanceError", "NotFoundError"),
+        *("PermissionDeniedError", "PromptError", "RateLimitError", "RunDirectoryError", "RunStopped", "SchemaError"),
+        "ServerError",
+    ),
+    "extract.pipeline": ("Pipeline",),
+    "extract.prompts": ("Example", "Prompt"),
+    "extract.records": ("Issue", "Record"),
+    "extract.report": ("Report",),
+    "extract.schema": ("CompiledSchema", "compile_schema"),
+    "extract.sources": ("Csv", "Jsonl", "Parquet"),
+    "extract.verbatim": ("Verbatim",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__", "checks"])  # noqa: PLE0605  # sorted() of texts is a list of texts
+
+
+def __getattr__(name: str) -> Any:
+    if name == "checks":
+        return import_module("extract.checks")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'extract' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

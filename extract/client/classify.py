@@ -1,0 +1,167 @@
+"""One failed answer (status, headers, body) as one typed error: the table of error classes in code.
+
+The status alone misleads (a 429 may be an empty account, a 200 an error), so the code and type of the body count first.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from extract import errors
+from extract.errors import APIError, ErrorClass
+
+MAX_BODY = 64 * 1024  # of an error answer kept; gateways send whole HTML pages
+_TITLE = re.compile(rb"<title>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """First rule that fits decides: `codes` (of the body, lower case) or `statuses`."""
+
+    kind: ErrorClass
+    error: type[APIError]
+    codes: frozenset[str] = frozenset()
+    statuses: frozenset[int] = frozenset()
+    hint: str | None = None
+
+
+_KEY_HINT = "set EXTRACT_API_KEY to a valid key, then run the same command again"
+_BALANCE_HINT = "top up the account, then run the same command again"
+_MODEL_HINT = "check EXTRACT_BASE_URL, EXTRACT_DIALECT and the model's name (EXTRACT_MODEL or --set model.name=…)"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ErrorClass.BALANCE,
+        errors.InsufficientBalanceError,
+        frozenset(
+            {"insufficient_quota", "insufficient_user_quota", "insufficient_balance", "billing_hard_limit_reached"}
+        ),
+        frozenset({402}),
+        _BALANCE_HINT,
+    ),
+    Rule(
+        ErrorClass.AUTH,
+        errors.AuthenticationError,
+        frozenset({"unauthorized", "invalid_api_key", "authentication_error", "unauthenticated"}),
+        frozenset({401}),
+        _KEY_HINT,
+    ),
+    Rule(
+        ErrorClass.POLICY,
+        errors.ContentPolicyError,
+        frozenset({"content_filter", "content_policy_violation", "prompt_blocked", "sensitive_words_detected"}),
+        hint="the provider refuses this content",
+    ),
+    Rule(ErrorClass.RATE, errors.RateLimitError, frozenset({"rate_limit_exceeded", "rate_limit_unavailable"})),
+    Rule(
+        ErrorClass.CONFIG,
+        errors.NotFoundError,
+        frozenset({"model_not_found", "model_not_available"}),
+        frozenset({404}),
+        _MODEL_HINT,
+    ),
+    Rule(ErrorClass.CONFIG, errors.PermissionDeniedError, statuses=frozenset({403}), hint=_MODEL_HINT),
+    Rule(ErrorClass.RATE, errors.RateLimitError, statuses=frozenset({429})),
+    Rule(ErrorClass.TRANSIENT, errors.ServerError, statuses=frozenset({408, 409, 425})),
+    Rule(ErrorClass.REQUEST, errors.BadRequestError, statuses=frozenset(range(400, 500))),
+    Rule(ErrorClass.TRANSIENT, errors.ServerError, statuses=frozenset(range(500, 600))),
+    Rule(
+        ErrorClass.CONFIG,
+        errors.APIError,
+        statuses=frozenset(range(300, 400)),
+        hint="the endpoint redirects; a key is never sent across a redirect, set EXTRACT_BASE_URL to the final address",
+    ),
+)
+_OTHERWISE = Rule(ErrorClass.TRANSIENT, errors.InvalidResponseError)
+_TOO_MANY_STATES = "too many states"
+
+
+def error_from(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
+    """The typed error of one failed answer."""
+    detail = _detail(body)
+    codes = {str(detail[key]).lower() for key in ("code", "type", "status") if detail.get(key) is not None}
+    status_in_body = next((int(code) for code in sorted(codes) if code.isdigit() and 400 <= int(code) < 600), None)
+    rule = _rule(codes, status_in_body or status)
+    message = str(detail.get("message") or detail.get("msg") or _page_title(body) or "no message")[:2000]
+    if rule.kind is ErrorClass.REQUEST and _TOO_MANY_STATES in message:
+        rule = Rule(
+            ErrorClass.CONFIG, errors.BadRequestError, hint="the schema is too large for the endpoint; simplify it"
+        )
+    if rule.error is errors.BadRequestError and status_in_body is None and codes & {"permission_denied"}:
+        rule = Rule(ErrorClass.CONFIG, errors.PermissionDeniedError, hint=_MODEL_HINT)
+    code = detail.get("code") or detail.get("type")
+    return rule.error(
+        f"{status}: {message}",
+        kind=rule.kind,
+        status=status,
+        code=None if code is None else str(code),
+        request_id=headers.get("x-request-id") or headers.get("request-id"),
+        retry_after=retry_after(headers),
+        hint=rule.hint,
+        body=body[:MAX_BODY],
+    )
+
+
+def has_error(document: Any) -> bool:
+    """Whether a JSON body of HTTP 200 is an error in disguise: {"error": …}, {"code": 401, "msg": …}."""
+    if isinstance(document, list):
+        return any(has_error(item) for item in document)
+    if not isinstance(document, dict) or document.get("choices"):
+        return isinstance(document, dict) and bool(document.get("error"))
+    code = document.get("code")
+    return bool(document.get("error")) or (isinstance(code, int) and code >= 400) or document.get("success") is False
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds that the server asks to wait (`retry-after-ms`, `retry-after` in seconds or as a date), None if unsaid."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip().removesuffix("s")
+        try:
+            seconds = float(text) * scale
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    if date is None:
+        return None
+    try:
+        return max(0.0, email.utils.mktime_tz(date) - (time.time() if now is None else now))
+    except (OverflowError, ValueError):
+        return None
+
+
+def _rule(codes: set[str], status: int) -> Rule:
+    by_code = next((rule for rule in RULES if rule.codes & codes), None)
+    by_status = next((rule for rule in RULES if status in rule.statuses), None)
+    return by_code or by_status or _OTHERWISE
+
+
+def _detail(body: bytes) -> dict[str, Any]:
+    """The error object of any of the envelopes: {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}."""
+    try:
+        document = from_json(body)
+    except ValueError:
+        return {}
+    if isinstance(document, list) and document:
+        document = document[0]
+    if not isinstance(document, dict):
+        return {"message": str(document)}
+    error = document.get("error")
+    if isinstance(error, dict):
+        return error
+    return {**document, "message": error} if isinstance(error, str) else document
+
+
+def _page_title(body: bytes) -> str | None:
+    found = _TITLE.search(body[:MAX_BODY])
+    if found:
+        return found.group(1).decode("utf-8", "replace").strip()
+    return body[:200].decode("utf-8", "replace").strip() or None

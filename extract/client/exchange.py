@@ -1,0 +1,157 @@
+"""One chat-completions attempt per call, through httpx's transport interface; wire errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from pydantic_core import from_json
+
+from extract import __version__
+from extract.client.classify import error_from, has_error
+from extract.client.dialects import DIALECTS
+from extract.config import Endpoint, Limits
+from extract.errors import APIConnectionError, APIError, APITimeoutError, ErrorClass, InvalidResponseError
+from extract.records import ChatRequest, Completion, Usage
+
+MAX_ANSWER = 64 * 1024 * 1024  # bytes of one answer
+
+
+class Client:
+    """Sends requests to one endpoint; an async context manager, since it owns its transport."""
+
+    def __init__(
+        self, endpoint: Endpoint, model: str, limits: Limits, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        path = DIALECTS[endpoint.dialect].path.format(model=model)
+        self._url = httpx.URL(endpoint.base_url.rstrip("/") + path)
+        self._headers = {
+            "Host": self._url.netloc.decode(),
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"tablecast/{__version__}",
+        }
+        if endpoint.api_key:
+            self._headers["Authorization"] = f"Bearer {endpoint.api_key.get_secret_value()}"
+        self._limits = limits
+        self._transport = transport or default_transport(limits)
+
+    async def __aenter__(self) -> Client:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._transport.__aexit__(*error)
+
+    async def __call__(self, request: ChatRequest) -> Completion:
+        """One attempt. Raises APIError."""
+        try:
+            async with asyncio.timeout(self._limits.timeout):
+                status, headers, body = await self._post(request.body)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise APITimeoutError(
+                f"no answer within {self._limits.timeout:g} s; it may have been billed", kind=ErrorClass.TRANSIENT
+            ) from error
+        except (httpx.TransportError, OSError) as error:
+            raise APIConnectionError(
+                f"{self._url.host}:{self._url.port or self._url.scheme}: {str(error) or type(error).__name__}",
+                kind=ErrorClass.TRANSIENT,
+            ) from error
+        if status != 200:
+            raise error_from(status, headers, body)
+        return completion_from(body, headers)
+
+    async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        timeout = {"connect": self._limits.connect_timeout, "pool": None}
+        timeout |= {"read": self._limits.timeout, "write": self._limits.timeout}
+        request = httpx.Request("POST", self._url, headers=self._headers, content=body, extensions={"timeout": timeout})
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        try:
+            return response.status_code, response.headers, await _read_capped(response)
+        finally:
+            await response.aclose()
+
+
+def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
+    """httpx's interface over Rust's reqwest: httpx's own pool slows down above some dozens of connections."""
+    from pyreqwest.client import ClientBuilder
+    from pyreqwest.compatibility.httpx import HttpxTransport
+
+    builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
+    return HttpxTransport(builder.build())
+
+
+def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:
+    """The completion of an HTTP 200 body. Raises APIError when it holds an error or no completion."""
+    try:
+        document = from_json(body)
+    except ValueError as error:
+        raise _invalid(f"HTTP 200, but no JSON: {error}", body, headers) from None
+    if has_error(document):
+        raise error_from(200, headers, body)
+    choice = _first_choice(document)
+    message = choice.get("message") if choice else None
+    if not isinstance(message, dict) or choice is None:
+        raise _invalid("HTTP 200, but no choices[0].message", body, headers)
+    return Completion(
+        content=_text(message.get("content")),
+        finish_reason=str(choice["finish_reason"]).lower() if choice.get("finish_reason") else None,
+        model=document["model"] if isinstance(document.get("model"), str) else None,
+        usage=_usage(document.get("usage")),
+        raw=body,
+        refusal=message.get("refusal") or None,
+        reasoning=_text(message.get("reasoning_content")),
+        request_id=headers.get("x-request-id"),
+    )
+
+
+async def _read_capped(response: httpx.Response) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_ANSWER:
+            raise APIError(f"the answer is larger than {MAX_ANSWER} bytes", kind=ErrorClass.TRANSIENT)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _invalid(message: str, body: bytes, headers: Mapping[str, str]) -> InvalidResponseError:
+    return InvalidResponseError(
+        message,
+        kind=ErrorClass.TRANSIENT,
+        status=200,
+        body=body[:65536],
+        request_id=headers.get("x-request-id"),
+        hint="is EXTRACT_BASE_URL the address of a chat-completions API?",
+    )
+
+
+def _first_choice(document: Any) -> dict[str, Any] | None:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    found = choices[0] if isinstance(choices, list) and choices else None
+    return found if isinstance(found, dict) else None
+
+
+def _text(content: Any) -> str | None:
+    """Content as text; of a list of parts, the text parts."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else None
+
+
+def _usage(usage: Any) -> Usage:
+    """Output counts what is billed: thoughts that appear only in the total are added."""
+    if not isinstance(usage, dict):
+        return Usage()
+    given, made, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    return Usage(input_tokens=given, output_tokens=max(made, total - given))
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

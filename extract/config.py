@@ -1,0 +1,138 @@
+"""Settings as small frozen values, checked when built; the only reader of environment variables."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from extract.errors import ConfigError
+
+Dialect = Literal["toapis", "kie", "openai", "llamacpp"]
+
+DEFAULT_MODEL = "gemini-3-1-pro-preview"
+DEFAULT_BASE_URL = "https://toapis.com/v1"
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, keyword only, unknown names and impossible values are a ConfigError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # so that type checkers keep the generated signature
+
+        def __init__(self, **data: Any) -> None:
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise ConfigError(_sentence(type(self).__name__, error)) from None
+
+    def replaced(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with these fields set anew and checked."""
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | dict(changes))
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    """Pydantic's findings in one line, without the input (it may hold a key)."""
+    parts = [
+        ".".join([name, *map(str, item["loc"])]) + ": " + item["msg"] for item in error.errors(include_input=False)
+    ]
+    return "; ".join(parts)
+
+
+class Model(Settings):
+    """Which model answers, and how it is asked."""
+
+    name: str | None = Field(default=None, min_length=1)  # None: EXTRACT_MODEL, else the default of the endpoint
+    max_tokens: int = Field(default=1024, ge=1)  # output tokens, thoughts included
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = None
+    stop: list[str] | None = Field(default=None, max_length=4)
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
+    include_thoughts: bool | None = None
+    extra_body: dict[str, Any] | None = None  # further fields of the request body
+    input_usd_per_million: float | None = Field(default=None, ge=0)  # price of input tokens
+    output_usd_per_million: float | None = Field(default=None, ge=0)  # price of output tokens
+
+    def cost_usd(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Price of one call in US dollars, None when a price is not stated."""
+        if self.input_usd_per_million is None or self.output_usd_per_million is None:
+            return None
+        return (input_tokens * self.input_usd_per_million + output_tokens * self.output_usd_per_million) / 1e6
+
+
+class Limits(Settings):
+    """How hard the endpoint is driven, and how much may be spent."""
+
+    concurrency: int = Field(default=32, ge=1, le=100_000)  # calls in flight
+    requests_per_minute: float | None = Field(default=None, gt=0)  # paced evenly; None: no limit
+    max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices
+    max_requests: int | None = Field(default=None, ge=1)  # calls of one run, retries included
+    timeout: float = Field(default=600.0, gt=0)  # seconds for one whole call
+    connect_timeout: float = Field(default=10.0, gt=0)  # seconds to get a connection
+
+
+class Retry(Settings):
+    """When a call is tried again. `max_attempts` counts every call, the first included."""
+
+    max_attempts: int = Field(default=6, ge=1, le=1000)
+    max_seconds: float = Field(default=900.0, gt=0)  # of all attempts and waits of one record
+    initial_wait: float = Field(default=0.5, ge=0)  # seconds before the second call, doubled each time
+    max_wait: float = Field(default=60.0, ge=0)  # seconds, cap of the backoff
+    max_retry_after: float = Field(default=300.0, ge=0)  # seconds, cap of what a server may ask for
+
+
+class Endpoint(Settings):
+    """Where requests go. Built by hand, from the environment, or `Endpoint.local()` for the model on this machine."""
+
+    base_url: str = DEFAULT_BASE_URL
+    api_key: SecretStr | None = None
+    dialect: Dialect = "openai"
+    is_local: bool = False  # start the local API for the length of the run
+    model_path: str | None = None  # of the local API: a GGUF file, None: SmolLM2-135M-Instruct
+
+    @model_validator(mode="after")
+    def _safe_url(self) -> Self:
+        if self.is_local:
+            return self
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"base_url must be http(s)://host[:port]/path, got {self.base_url!r}")
+        if parts.username or parts.password:
+            raise ValueError("base_url must not hold a user name or password; pass api_key")
+        if parts.scheme == "http" and self.api_key and not is_loopback(parts.hostname):
+            raise ValueError("a key is not sent over plain http except to loopback; use https")
+        return self
+
+    @classmethod
+    def local(cls, model_path: str | None = None) -> Endpoint:
+        """The local API on a free loopback port, for the length of the run: no key, no network."""
+        return cls(is_local=True, model_path=model_path, dialect="openai", base_url="http://127.0.0.1/v1")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Endpoint:
+        """EXTRACT_BASE_URL, EXTRACT_API_KEY, EXTRACT_DIALECT; what is unset keeps its default."""
+        env = os.environ if environment is None else environment
+        names = {"base_url": "EXTRACT_BASE_URL", "api_key": "EXTRACT_API_KEY", "dialect": "EXTRACT_DIALECT"}
+        return cls(**{field: env[name] for field, name in names.items() if env.get(name)})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def model_name(model: Model, environment: Mapping[str, str] | None = None) -> str:
+    """The name that goes on the wire: the pipeline's, else EXTRACT_MODEL, else the default."""
+    env = os.environ if environment is None else environment
+    return model.name or env.get("EXTRACT_MODEL") or DEFAULT_MODEL

@@ -1,0 +1,235 @@
+"""Every answer and every attempt, in SQLite, stored before it is judged.
+
+Answers are kept under the hash of the exact request: a restart asks only what has no answer, and a change of checks or
+columns re-derives the tables without a call. A thread of its own commits in groups, so that one fsync serves many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from extract.errors import APIError, RunDirectoryError
+from extract.records import Completion, Usage
+
+GROUP = 64  # answers in one commit at most
+WINDOW = 0.02  # seconds that a commit waits for more
+FORMAT = 1
+
+_APPLICATION = 0x7461626C  # "tabl"
+_TABLES = """
+CREATE TABLE answers (request TEXT PRIMARY KEY, kind TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL,
+                      input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, message TEXT, body BLOB NOT NULL)
+                      WITHOUT ROWID;
+CREATE TABLE attempts (id INTEGER PRIMARY KEY, request TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
+                       status INTEGER, code TEXT, message TEXT, input_tokens INTEGER NOT NULL,
+                       output_tokens INTEGER NOT NULL);
+CREATE INDEX attempts_request ON attempts (request);
+"""
+COMPLETION = "completion"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored answer. `kind` is "completion", or the error class of a refusal that is final for its record."""
+
+    kind: str
+    status: int | None
+    attempts: int
+    message: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all runs in this directory have asked and paid."""
+
+    requests: int = 0
+    retries: int = 0
+    usage: Usage = Usage()
+
+
+class Journal:
+    """The journal of one run directory. Read from the event loop's thread, written by a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the journal; raises RunDirectoryError when the file is no journal or cannot be used."""
+        self.path = path
+        self._reader = _connect(path)
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_groups, name="extract-journal", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        self._reader.close()
+
+    def lookup(self, request: str) -> Answer | None:
+        """The stored answer to this exact request."""
+        found = self._reader.execute(
+            "SELECT kind, status, attempts, message, body FROM answers WHERE request = ?", (request,)
+        ).fetchone()
+        return Answer(*found) if found else None
+
+    def totals(self) -> Totals:
+        """Requests, retries and tokens of all attempts so far."""
+        requests, given, made = self._reader.execute(
+            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM attempts"
+        ).fetchone()
+        (distinct,) = self._reader.execute("SELECT count(DISTINCT request) FROM attempts").fetchone()
+        return Totals(requests, requests - distinct, Usage(given, made))
+
+    async def store(self, request: str, completion: Completion) -> Answer:
+        """Store a completion; returns when it is on disk."""
+        return await self._stored(
+            _Entry(request, COMPLETION, completion.status, None, None, completion.raw, completion.usage)
+        )
+
+    async def store_refusal(self, request: str, error: APIError) -> Answer:
+        """Store an error that is final for its record; returns when it is on disk."""
+        return await self._stored(_Entry(request, error.kind, error.status, error.code, error.message, error.body))
+
+    def note_failure(self, request: str, error: APIError) -> None:
+        """Note a failed attempt that will be made again, or that leaves its record without an answer."""
+        self._queue.put(_Entry(request, error.kind, error.status, error.code, error.message, None))
+
+    async def _stored(self, entry: _Entry) -> Answer:
+        loop = asyncio.get_running_loop()
+        entry.done = loop.create_future()
+        entry.call_soon = loop.call_soon_threadsafe
+        self._queue.put(entry)
+        return await entry.done
+
+    def _write_groups(self) -> None:
+        connection = _connect(self.path)
+        connection.isolation_level = None
+        closing = False
+        while not closing:
+            group, closing = self._next_group()
+            if group:
+                _commit(connection, group)
+        connection.close()
+
+    def _next_group(self) -> tuple[list[_Entry], bool]:
+        """Waits for an entry, then takes what comes within the window."""
+        group: list[_Entry] = []
+        deadline = None
+        while len(group) < GROUP:
+            try:
+                entry = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if entry is None:
+                return group, True
+            group.append(entry)
+            deadline = deadline or time.monotonic() + WINDOW
+        return group, False
+
+
+@dataclass(slots=True)
+class _Entry:
+    request: str
+    kind: str
+    status: int | None
+    code: str | None
+    message: str | None
+    body: bytes | None  # None: an attempt without an answer
+    usage: Usage = Usage()
+    done: asyncio.Future[Answer] | None = None
+    call_soon: Callable[..., Any] | None = None
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Entry]) -> None:
+    """One transaction for the group; then each waiting caller gets its answer or the error."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        answers = [_insert(connection, entry) for entry in group]
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        failure = RunDirectoryError(f"the journal cannot be written: {error}", hint="free space, then run again")
+        for entry in group:
+            _resolve(entry, None, failure)
+        return
+    for entry, answer in zip(group, answers, strict=True):
+        _resolve(entry, answer, None)
+
+
+def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
+    usage = entry.usage
+    connection.execute(
+        "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens) VALUES (?,?,?,?,?,?,?,?)",
+        (
+            *(entry.request, time.time(), entry.kind, entry.status, entry.code, entry.message),
+            *(usage.input_tokens, usage.output_tokens),
+        ),
+    )
+    if entry.body is None:
+        return None
+    (attempts,) = connection.execute("SELECT count(*) FROM attempts WHERE request = ?", (entry.request,)).fetchone()
+    connection.execute(
+        "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?)",
+        (
+            *(entry.request, entry.kind, entry.status, attempts),
+            *(usage.input_tokens, usage.output_tokens, entry.message, entry.body),
+        ),
+    )
+    return Answer(entry.kind, entry.status, attempts, entry.message, entry.body)
+
+
+def _resolve(entry: _Entry, answer: Answer | None, failure: Exception | None) -> None:
+    if entry.done is None or entry.call_soon is None:
+        return
+
+    def settle() -> None:
+        if entry.done is None or entry.done.done():  # the caller was cancelled; the answer is stored all the same
+            return
+        if failure is not None:
+            entry.done.set_exception(failure)
+        elif answer is not None:
+            entry.done.set_result(answer)
+
+    try:
+        entry.call_soon(settle)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        return
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # answers may be confidential
+        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        _prepare(connection, path)
+    except (sqlite3.Error, OSError) as error:
+        raise RunDirectoryError(f"{path} cannot be used as a journal: {error}") from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and application != _APPLICATION:
+        raise RunDirectoryError(f"{path} is a database of another program")
+    if version > FORMAT:
+        raise RunDirectoryError(f"{path} was written by a newer version (format {version})", hint="upgrade tablecast")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if not tables:
+        connection.executescript(
+            f"BEGIN;{_TABLES}PRAGMA application_id = {_APPLICATION};PRAGMA user_version = {FORMAT};COMMIT;"
+        )

@@ -1,0 +1,106 @@
+"""Names on the command line → the objects they name: `pipelines.receipts`, `schemas/receipts.py:Receipt`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from extract.errors import ConfigError
+from extract.pipeline import Pipeline
+
+
+def load_pipeline(name: str) -> Pipeline:
+    """`pipelines.receipts` or `pipelines/receipts.py`, both with `:name` for an object not called `pipeline`."""
+    place, attribute = _split(name)
+    found = _object(place, attribute or "pipeline")
+    if not isinstance(found, Pipeline):
+        raise ConfigError(f"{name}: {attribute or 'pipeline'} is a {type(found).__name__}, not a Pipeline")
+    return found
+
+
+def load_model(name: str) -> type[BaseModel]:
+    """`schemas/receipts.py:Receipt` or `schemas.receipts:Receipt`; without a name, the module's one model."""
+    place, attribute = _split(name)
+    found = _object(place, attribute) if attribute else _only_model(place)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise ConfigError(f"{name}: not a Pydantic model class")
+    return found
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    place, colon, attribute = name.rpartition(":")
+    return (place, attribute) if colon and attribute.isidentifier() else (name, None)
+
+
+def _object(place: str, attribute: str) -> Any:
+    module = _module(place)
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        names = [name for name, value in vars(module).items() if not name.startswith("_") and not _is_imported(value)]
+        raise ConfigError(f"{place} has no {attribute!r}", hint=f"it has: {', '.join(names)}") from None
+
+
+def _only_model(place: str) -> Any:
+    module = _module(place)
+    own = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        names = ", ".join(kind.__name__ for kind in own) or "none"
+        raise ConfigError(f"{place} has {len(own)} models ({names})", hint=f"say which: {place}:Name")
+    return own[0]
+
+
+def _module(place: str) -> ModuleType:
+    """Import a module; the current folder comes first, as for `python -m`."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    path = Path(place)
+    if path.suffix == ".py" or "/" in place:
+        return _module_at(path)
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name and (place == error.name or place.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"there is no module {place!r}", hint="name a module, or a file such as pipelines/receipts.py"
+            ) from None
+        raise ConfigError(f"{place} cannot be imported: {error}") from error
+
+
+def _module_at(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    dotted = _dotted(path)
+    if dotted:
+        return importlib.import_module(dotted)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # so that Pydantic finds the names that annotations use
+    spec.loader.exec_module(module)
+    return module
+
+
+def _dotted(path: Path) -> str | None:
+    """The module's name when the file lies below the current folder, so that it is not loaded twice."""
+    try:
+        parts = path.resolve().relative_to(Path.cwd()).with_suffix("").parts
+    except ValueError:
+        return None
+    return ".".join(parts) if all(part.isidentifier() for part in parts) and len(parts) > 1 else None
+
+
+def _is_imported(value: Any) -> bool:
+    return isinstance(value, ModuleType) or getattr(value, "__module__", None) in ("extract", "typing")

@@ -1,0 +1,42 @@
+"""The examples most like a record: BM25 over words and word pairs, in memory, no model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+_WORD = re.compile(r"\w+")
+_SATURATION = 1.2  # BM25's k1 and b, the usual values
+_LENGTH = 0.75
+
+
+class Nearest:
+    """An inverted index over a few hundred or thousand texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = [Counter(_terms(text)) for text in texts]
+        lengths = [sum(count.values()) for count in counts]
+        mean = (sum(lengths) / len(lengths) if lengths else 1.0) or 1.0
+        spread = Counter(term for count in counts for term in count)
+        self._weights: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for index, count in enumerate(counts):
+            damping = _SATURATION * (1 - _LENGTH + _LENGTH * lengths[index] / mean)
+            for term, times in count.items():
+                rarity = math.log(1 + (len(texts) - spread[term] + 0.5) / (spread[term] + 0.5))
+                self._weights[term].append((index, rarity * times * (_SATURATION + 1) / (times + damping)))
+        self._size = len(texts)
+
+    def closest(self, text: str, number: int) -> list[int]:
+        """The indexes of the closest texts, the closest first; ties in their own order."""
+        scores = [0.0] * self._size
+        for term in dict.fromkeys(_terms(text)):
+            for index, weight in self._weights.get(term, ()):
+                scores[index] += weight
+        return sorted(range(self._size), key=lambda index: -scores[index])[:number]
+
+
+def _terms(text: str) -> list[str]:
+    words = _WORD.findall(text.casefold())
+    return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]

@@ -1,0 +1,234 @@
+"""A pipeline: one frozen value that says what to ask of which records and how to judge the answers.
+
+`prepare` finds what is wrong with it while that is still free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from extract.checks import Check, FieldCheck
+from extract.client.dialects import DIALECTS
+from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
+from extract.errors import ConfigError
+from extract.prompts import Prompt
+from extract.requests import RequestBuilder
+from extract.schema import CompiledSchema, Profile, Shape, compile_schema
+from extract.sources import Source
+from extract.validate import Judge
+
+TableFormat = Literal["parquet", "csv"]
+
+SHARD_ROWS = 5000  # records in one shard
+RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request")
+LOCAL_MODEL = "SmolLM2-135M-Instruct"
+LOCAL_CONCURRENCY = 4  # calls in flight to the model on this machine: its slots, and as many waiting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Schema + prompt + checks + settings.
+
+    name: letters, digits, "_", "-"; the run directory is `out/<name>` unless told otherwise.
+    schema: a Pydantic model. prompt: a `Prompt`, or the user template alone.
+    source: path, DataFrame or Arrow table, overridden by the one given to `run`. key: its key column; None: row number.
+    columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`.
+    profile: what the endpoint honours of JSON Schema. format: of the table's shards, "parquet" or "csv".
+    shard_rows: records a shard. share_answers: identical records are asked once.
+    neutralise_formulas: in CSV, text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
+
+    name: str
+    schema: type[BaseModel]
+    prompt: Prompt | str
+    source: Any = None
+    key: str | None = None
+    columns: Sequence[str] = ()
+    checks: Sequence[Check] = ()
+    model: Model = Model()
+    limits: Limits = Limits()
+    retry: Retry = Retry()
+    endpoint: Endpoint | None = None  # None: from the environment
+    profile: Profile = "gemini"
+    format: TableFormat = "parquet"
+    shard_rows: int = SHARD_ROWS
+    share_answers: bool = True
+    neutralise_formulas: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
+            raise ConfigError(f"a pipeline's name is letters, digits, '_' and '-', got {self.name!r}")
+        if self.format not in ("parquet", "csv"):
+            raise ConfigError(f"unknown format {self.format!r}", hint='"parquet" or "csv"')
+        if self.shard_rows < 1:
+            raise ConfigError(f"shard_rows is {self.shard_rows}", hint="at least 1")
+        if isinstance(self.prompt, str):
+            object.__setattr__(self, "prompt", Prompt(user=self.prompt))
+
+    def with_settings(self, changes: Mapping[str, str]) -> Pipeline:
+        """A copy with `model.*`, `limits.*` and `retry.*` set by dotted name. Raises ConfigError."""
+        groups: dict[str, dict[str, str]] = {}
+        for name, value in changes.items():
+            group, _, field = name.partition(".")
+            if group not in ("model", "limits", "retry") or not field:
+                raise ConfigError(
+                    f"cannot set {name!r}", hint="model.…, limits.… or retry.…, such as limits.concurrency=8"
+                )
+            groups.setdefault(group, {})[field] = value
+        settings: dict[str, Settings] = {
+            group: getattr(self, group).replaced(_typed(given)) for group, given in groups.items()
+        }
+        return replace(self, **settings)  # type: ignore[arg-type]  # a group keeps its own class
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A pipeline that fits its source and endpoint: everything that a run needs, checked."""
+
+    pipeline: Pipeline
+    source: Source
+    endpoint: Endpoint
+    model_name: str
+    schema: CompiledSchema
+    build: RequestBuilder
+    judge: Judge
+
+    @property
+    def limits(self) -> Limits:
+        """The pipeline's, with fewer calls in flight for the local model."""
+        limits = self.pipeline.limits
+        if not self.endpoint.is_local or limits.concurrency <= LOCAL_CONCURRENCY:
+            return limits
+        return limits.replaced({"concurrency": LOCAL_CONCURRENCY})
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything changes that can change a row: prompt, schema, checks, model, columns, format."""
+        pipeline = self.pipeline
+        prompt = self.build.prompt
+        parts = [
+            *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
+            pipeline.neutralise_formulas,
+            *(prompt.system, prompt.user, prompt.nearest, prompt.loaded_examples),
+            *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.form, self.schema.fingerprint),
+            [_check_source(check) for check in pipeline.checks],
+        ]
+        return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
+    """Compile and check everything that can be known before the first request. Raises ConfigError, InputError."""
+    source.check()
+    prompt = pipeline.prompt if isinstance(pipeline.prompt, Prompt) else Prompt(user=pipeline.prompt)
+    prompt.check(source.columns)
+    schema = compile_schema(pipeline.schema, pipeline.profile)
+    _check_columns(pipeline, source, schema)
+    for check in pipeline.checks:
+        _check_check(check, schema.shape, source.columns)
+    _check_budget(pipeline)
+    dialect = DIALECTS[endpoint.dialect]
+    name = _local_name(endpoint) if endpoint.is_local else model_name(pipeline.model)
+    text_columns = prompt.text_columns(source.columns)
+    build = RequestBuilder(
+        prompt=prompt,
+        schema=schema,
+        model=pipeline.model,
+        model_name=name,
+        form=dialect.form,
+        model_in_body=dialect.model_in_body,
+        text_columns=text_columns,
+        share_answers=pipeline.share_answers,
+    )
+    build.check_examples()
+    return Prepared(
+        pipeline, source, endpoint, name, schema, build, Judge(schema, tuple(pipeline.checks), text_columns)
+    )
+
+
+def _local_name(endpoint: Endpoint) -> str:
+    return Path(endpoint.model_path).stem if endpoint.model_path else LOCAL_MODEL
+
+
+def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -> None:
+    for name in pipeline.columns:
+        if name not in source.columns:
+            raise ConfigError(
+                f"{source.label} has no column {name!r} to pass through", hint=_close(name, source.columns)
+            )
+    field_names = [name for name, _, _ in schema.shape.fields]
+    taken = [source.key_name, *(name for name in pipeline.columns if name != source.key)]
+    for name in field_names:
+        if name in taken or name in RESERVED:
+            what = "is reserved" if name in RESERVED else "is also a column of the source that goes into the table"
+            raise ConfigError(f"the field {name!r} {what}", hint="rename the field, or leave the column out")
+    for _, shape in schema.bindings:
+        column = shape.verbatim.column if shape.verbatim else None
+        if column is not None and column not in source.columns:
+            raise ConfigError(f"Verbatim looks in a column {column!r} that the source has not")
+
+
+def _check_check(check: Check, shape: Shape, columns: Sequence[str]) -> None:
+    if not callable(check):
+        raise ConfigError(f"a check is a function (value, record) -> issues, got {check!r}")
+    if not isinstance(check, FieldCheck):
+        return
+    for path in check.fields:
+        _check_path(check.code, path, shape)
+    for name in check.columns:
+        if name not in columns:
+            raise ConfigError(f"the check {check.code} reads a column {name!r} that the source has not")
+
+
+def _check_path(code: str, path: str, shape: Shape) -> None:
+    for step in path.split("."):
+        while shape.item:
+            shape = shape.item
+        names = {name: child for name, _, child in shape.fields}
+        if step not in names:
+            raise ConfigError(
+                f"the check {code} names a field {path!r} that the schema has not", hint=_close(step, names)
+            )
+        shape = names[step]
+
+
+def _check_budget(pipeline: Pipeline) -> None:
+    if pipeline.limits.max_cost_usd is not None and pipeline.model.cost_usd(0, 0) is None:
+        raise ConfigError(
+            "limits.max_cost_usd needs the model's prices",
+            hint="set model.input_usd_per_million and model.output_usd_per_million",
+        )
+
+
+def _close(name: str, names: Any) -> str:
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
+
+
+def _typed(given: Mapping[str, str]) -> dict[str, Any]:
+    """Texts from the command line; "none" empties an optional setting."""
+    return {name: None if value.lower() == "none" else value for name, value in given.items()}
+
+
+def _check_source(check: Check) -> str:
+    """What a check does, as text: its code and settings when it is a ready one, else its source."""
+    if isinstance(check, FieldCheck):
+        return repr((check.code, check.fields, check.columns, check.settings))
+    function = check if inspect.isroutine(check) else type(check)
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(check, "__code__", None)
+        return repr((code.co_code, code.co_consts)) if code else repr(type(check))
+
+
+def default_out(pipeline: Pipeline) -> Path:
+    """The run directory of a pipeline that is told no other."""
+    return Path("out") / pipeline.name

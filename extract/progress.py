@@ -1,0 +1,106 @@
+"""How a run is watched: a live line on a terminal, log lines in a pipe, a bar in a notebook."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from extract.report import Tally
+
+logger = logging.getLogger("extract.progress")
+
+OnProgress = Callable[[Tally], None]
+
+LOG_EVERY = 5.0  # seconds between log lines
+DRAW_EVERY = 0.1  # seconds between updates of a live line
+
+
+def status(tally: Tally) -> str:
+    """done/all, ok, quarantined, rows/s, tokens, cost, time to go."""
+    rate = (tally.done - tally.begun_with) / tally.seconds if tally.seconds > 0 else 0.0
+    parts = [f"{tally.done:,}/{tally.records:,}", f"{tally.ok:,} ok", f"{tally.quarantined:,} quarantined"]
+    parts += [f"{rate:.1f} rows/s", f"{tally.usage.input_tokens + tally.usage.output_tokens:,} tokens"]
+    parts += [f"{tally.cost_usd:.4f} USD"] if tally.cost_usd else []
+    parts += [f"{tally.retries:,} retries"] if tally.retries else []
+    if rate > 0 and tally.done < tally.records:
+        parts.append(f"{_clock((tally.records - tally.done) / rate)} to go")
+    return ", ".join(parts)
+
+
+@contextmanager
+def on_terminal() -> Iterator[OnProgress]:
+    """A live line on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def draw(tally: Tally) -> None:
+            progress.update(task, total=tally.records, completed=tally.done, description=status(tally))
+
+        yield _at_most_every(DRAW_EVERY, draw)
+
+
+@contextmanager
+def in_log() -> Iterator[OnProgress]:
+    """Plain log lines, for pipes and schedulers."""
+    yield _at_most_every(LOG_EVERY, lambda tally: logger.info("%s", status(tally)))
+
+
+@contextmanager
+def in_notebook() -> Iterator[OnProgress]:
+    """A tqdm bar, a widget where the notebook has them."""
+    from tqdm.auto import tqdm
+
+    bar: Any = None
+
+    def draw(tally: Tally) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=tally.records, unit="row", initial=tally.begun_with)
+        bar.set_postfix_str(f"{tally.ok} ok, {tally.quarantined} quarantined", refresh=False)
+        bar.update(tally.done - bar.n)
+
+    try:
+        yield draw
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+@contextmanager
+def unseen() -> Iterator[OnProgress]:
+    """Nothing is shown."""
+    yield lambda tally: None
+
+
+def is_notebook() -> bool:
+    """Whether this code runs in a Jupyter kernel; tqdm's widget bar makes sense only there."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None  # type: ignore[attr-defined]
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _at_most_every(seconds: float, draw: OnProgress) -> OnProgress:
+    last = 0.0
+
+    def throttled(tally: Tally) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= seconds:
+            last = now
+            draw(tally)
+
+    return throttled
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

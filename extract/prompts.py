@@ -1,0 +1,182 @@
+"""Template and record → messages. Templates are sandboxed Jinja2; a column that is missing is an error, never a blank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic_core import from_json
+
+from extract.errors import InputError, PromptError
+from extract.nearest import Nearest
+from extract.records import Record
+
+Message = dict[str, Any]
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_WHOLE_RECORD = "record"  # `{{ record["Total amount"] }}` reaches columns whose names are no identifiers
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A record as it might come, and the answer that is wanted for it, in the form of the wire."""
+
+    record: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is said to the model for each record.
+
+    user: template over the record's columns, `{{ text }}`; a column whose name is no identifier: `{{ record["a b"] }}`.
+    system: template of the system message, None for none.
+    examples: few-shot examples, sent as earlier turns: `Example`s, {"record", "answer"} dicts, or a JSONL file of such.
+    nearest: send only this many examples, those whose prompt text is most like the record's, the closest last;
+        None sends all, in order.
+    media: columns that hold files; not supported yet.
+    """
+
+    user: str
+    system: str | None = None
+    examples: Sequence[Example | Mapping[str, Any]] | str | Path = ()
+    nearest: int | None = None
+    media: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.media:
+            raise PromptError("media columns are not supported yet", hint="put the document's text into a column")
+        if self.nearest is not None and self.nearest < 0:
+            raise PromptError(f"nearest is {self.nearest}", hint="a whole number from 0, or None for all examples")
+
+    @cached_property
+    def _user(self) -> Any:
+        return _template(self.user, "user prompt")
+
+    @cached_property
+    def _system(self) -> Any:
+        return _template(self.system, "system prompt") if self.system else None
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the templates name."""
+        names: set[str] = set()
+        for text in (self.user, self.system or ""):
+            names |= meta.find_undeclared_variables(_parse(text, "prompt"))
+        return tuple(sorted(names - {_WHOLE_RECORD}))
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Refuse templates and examples that do not fit the source. Raises PromptError, InputError."""
+        for name in self.columns:
+            if name not in columns:
+                close = get_close_matches(name, columns, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"the source has: {', '.join(columns)}"
+                raise PromptError(f"the prompt uses a column {name!r} that the source has not", hint=hint)
+        if not self.columns and _WHOLE_RECORD not in meta.find_undeclared_variables(_parse(self.user, "user prompt")):
+            raise PromptError(
+                "the prompt uses no column, so every request would be the same",
+                hint="name one: {{ " + (columns[0] if columns else "text") + " }}",
+            )
+        for number, example in enumerate(self.loaded_examples, 1):
+            missing = [name for name in self.columns if name not in example.record]
+            if missing:
+                raise PromptError(f"example {number} lacks the column {missing[0]!r} that the prompt uses")
+
+    def text_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Where the record's text stands: the columns that the prompt uses, all when it uses the whole record."""
+        return tuple(name for name in self.columns if name in columns) or tuple(columns)
+
+    @cached_property
+    def loaded_examples(self) -> tuple[Example, ...]:
+        """The examples, read from their file when given as one."""
+        if isinstance(self.examples, str | Path):
+            return tuple(read_examples(Path(self.examples)))
+        return tuple(_example(item, f"example {n}") for n, item in enumerate(self.examples, 1))
+
+    def messages(self, record: Record) -> list[Message]:
+        """System message, examples as turns, and the record's own message. Raises PromptError."""
+        head = [{"role": "system", "content": self._rendered(self._system, record)}] if self._system else []
+        user = self._rendered(self._user, record)
+        turns = [message for index in self._chosen(user) for message in self._turns[index]]
+        return [*head, *turns, {"role": "user", "content": user}]
+
+    def _chosen(self, user: str) -> Sequence[int]:
+        if self.nearest is None or self.nearest >= len(self._turns):
+            return range(len(self._turns))
+        return self._index.closest(user, self.nearest)[::-1]
+
+    @cached_property
+    def _index(self) -> Nearest:
+        return Nearest([turns[0]["content"] for turns in self._turns])
+
+    @cached_property
+    def _turns(self) -> tuple[tuple[Message, Message], ...]:
+        return tuple(
+            (
+                {"role": "user", "content": self._rendered(self._user, example.record)},
+                {"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False, default=str)},
+            )
+            for example in self.loaded_examples
+        )
+
+    def _rendered(self, template: Any, record: Mapping[str, Any]) -> str:
+        values = dict(record)
+        try:
+            return str(template.render({_WHOLE_RECORD: values} | values))
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            raise PromptError(f"the prompt cannot be rendered: {error}") from error
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Examples from a JSONL file of {"record": {…}, "answer": {…}}. Raises InputError with file and line."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"the examples cannot be read: {error.strerror}", file=str(path)) from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            item = from_json(line)
+        except ValueError as error:
+            raise InputError(f"not JSON: {error}", file=str(path), line=number) from error
+        found.append(_example(item, f"{path}, line {number}"))
+    return found
+
+
+def _example(item: Example | Mapping[str, Any], place: str) -> Example:
+    if isinstance(item, Example):
+        return item
+    if not isinstance(item, Mapping) or set(item) != {"record", "answer"}:
+        raise PromptError(f"{place} is no example", hint='give {"record": {column: value}, "answer": {field: value}}')
+    return Example(record=item["record"], answer=item["answer"])
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return _ENVIRONMENT.parse(text)
+    except TemplateError as error:
+        raise PromptError(f"the {what} is no valid template: {error}") from error
+
+
+def _template(text: str, what: str) -> Any:
+    try:
+        return _ENVIRONMENT.from_string(text)
+    except TemplateError as error:
+        raise PromptError(f"the {what} is no valid template: {error}") from error

@@ -1,0 +1,102 @@
+"""The frozen values that cross stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Key = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What is wrong with one answer or one input row.
+
+    `stage` is source, prompt, request, parse, schema, model or semantic; `code` is stable (`schema.enum`); `path` is a
+    JSON path such as `$.lines[2].amount`; `value` is the offending value.
+    """
+
+    stage: str
+    code: str
+    path: str
+    message: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Mapping[str, Any]):
+    """One row of the source: its columns as a mapping, its key and where it stands."""
+
+    key: Key
+    position: int  # from 0, in input order
+    cells: Mapping[str, Any]
+    line: int | None = None  # of the file, from 1
+    problem: Issue | None = None  # the row could not be read as it should
+
+    def __getitem__(self, column: str) -> Any:
+        return self.cells[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.cells)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request as it goes on the wire; `hash` names its exact content and is the journal's key."""
+
+    body: bytes
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of the endpoint, read but not judged."""
+
+    content: str | None
+    finish_reason: str | None
+    model: str | None
+    usage: Usage
+    raw: bytes
+    refusal: str | None = None
+    reasoning: str | None = None
+    status: int = 200
+    request_id: str | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one record: `issues` is empty for a row of the table, else the quarantine's reasons."""
+
+    record: Record
+    issues: tuple[Issue, ...] = ()
+    row: Mapping[str, Any] | None = None  # field name → typed value
+    completion: Completion | None = None
+    request: str | None = None  # hash
+    attempts: int = 0
+    flags: tuple[str, ...] = ()
+    cost_usd: float | None = None
+    raw: str | None = field(default=None, repr=False)  # the answer as it came, for the quarantine
+    unanswered: bool = False  # every attempt failed; a later run asks again
+
+    @property
+    def ok(self) -> bool:
+        return not self.issues
+
+
+class Sender(Protocol):
+    """What sends a request: the client, and everything wrapped around it."""
+
+    async def __call__(self, request: ChatRequest) -> Completion: ...

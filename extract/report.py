@@ -1,0 +1,126 @@
+"""Outcomes → counts: by reason, calls, tokens, money, time; as a line, as data and as a small page."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from extract.records import Outcome, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run did. Counts are records; requests, retries, tokens and cost are those of this run alone."""
+
+    records: int
+    ok: int
+    quarantined: int
+    reasons: Mapping[str, int]
+    requests: int
+    retries: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    seconds: float
+    losses: Sequence[str] = ()
+    stopped: str | None = None
+
+    @property
+    def pending(self) -> int:
+        """Records without an outcome in the tables yet."""
+        return self.records - self.ok - self.quarantined
+
+    @property
+    def line(self) -> str:
+        """47 ok, 3 quarantined (semantic.verbatim 2, schema.enum 1), 50 requests, 21,340 tokens, 0 retries"""
+        reasons = ", ".join(f"{code} {number}" for code, number in self.reasons.items())
+        tokens = self.input_tokens + self.output_tokens
+        parts = [f"{self.ok:,} ok", f"{self.quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")]
+        parts += [f"{self.pending:,} pending"] if self.pending else []
+        parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
+        parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
+        return ", ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON data, in the manifest's words."""
+        return {
+            "counts": {"in": self.records, "ok": self.ok, "quarantined": self.quarantined, "pending": self.pending},
+            "reasons": dict(self.reasons),
+            "requests": self.requests,
+            "retries": self.retries,
+            "tokens": {"input": self.input_tokens, "output": self.output_tokens},
+            "cost_usd": self.cost_usd,
+            "seconds": round(self.seconds, 3),
+            "losses": list(self.losses),
+            "stopped": self.stopped,
+        }
+
+    def _repr_html_(self) -> str:
+        """A summary for notebooks: a bar of ok, quarantined and pending, the figures, the reasons."""
+        whole = max(1, self.records)
+        parts = [
+            ("ok", self.ok, "#2e7d32"),
+            ("quarantined", self.quarantined, "#c62828"),
+            ("pending", self.pending, "#9e9e9e"),
+        ]
+        bar = "".join(
+            f'<span title="{name} {number}" style="display:inline-block;height:12px;width:{number / whole * 320:.1f}px;'
+            f'background:{colour}"></span>'
+            for name, number, colour in parts
+            if number
+        )
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{html.escape(code)}</td><td>{number:,}</td></tr>"
+            for code, number in self.reasons.items()
+        )
+        table = f"<table><tr><th style='text-align:left'>reason</th><th>records</th></tr>{rows}</table>" if rows else ""
+        return f"<div><div>{bar}</div><p>{html.escape(self.line)} · {self.seconds:.1f} s</p>{table}</div>"
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running count behind a report; subscribers read it while the run goes on."""
+
+    records: int
+    begun_with: int = 0  # done by an earlier run
+    ok: int = 0
+    quarantined: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    retries: int = 0
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.quarantined
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def count(self, outcome: Outcome) -> None:
+        """One more record judged."""
+        if outcome.ok:
+            self.ok += 1
+        else:
+            self.quarantined += 1
+            self.reasons[outcome.issues[0].code] += 1
+
+    def call(self, usage: Usage, cost_usd: float | None, *, retry: bool) -> None:
+        """One more call ended."""
+        self.requests += 1
+        self.retries += retry
+        self.usage = Usage(self.usage.input_tokens + usage.input_tokens, self.usage.output_tokens + usage.output_tokens)
+        if cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + cost_usd
+
+
+def by_number(reasons: Mapping[str, int]) -> dict[str, int]:
+    """Reasons, the most frequent first, equal ones by name."""
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,122 @@
+"""Record → the exact request: messages, and the schema with the record's own candidates. Pure."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from pydantic_core import PydanticSerializationError, to_json
+
+from extract.config import Model
+from extract.errors import PromptError
+from extract.prompts import Prompt
+from extract.records import ChatRequest, Issue, Record
+from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at
+from extract.verbatim import candidates
+
+_OPTIONAL_FIELDS = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "include_thoughts")
+
+
+class Unaskable(Exception):
+    """A record for which no request can be made; carries the issue for the quarantine."""
+
+    def __init__(self, issue: Issue) -> None:
+        super().__init__(issue.message)
+        self.issue = issue
+
+
+@dataclass(frozen=True)
+class RequestBuilder:
+    """Builds the requests of one run; `model_name` goes into the body when `model_in_body`, else into the path."""
+
+    prompt: Prompt
+    schema: CompiledSchema
+    model: Model
+    model_name: str
+    form: Form
+    model_in_body: bool
+    text_columns: Sequence[str]
+    share_answers: bool = True  # identical records share one request
+
+    def __call__(self, record: Record) -> ChatRequest:
+        """The request of one record. Raises Unaskable."""
+        if record.problem:
+            raise Unaskable(record.problem)
+        schema = self._schema_for(record)
+        try:
+            messages = self.prompt.messages(record)
+            body = to_json({**self._head, "messages": messages, **self._tail, **self._response_format(schema)})
+        except PromptError as error:
+            raise Unaskable(Issue("prompt", "prompt.render", "$", error.message)) from error
+        except PydanticSerializationError as error:
+            raise Unaskable(Issue("prompt", "prompt.text", "$", f"the text cannot be sent: {error}")) from error
+        return ChatRequest(body, self._hash(body, record))
+
+    def check_examples(self) -> None:
+        """Refuse examples that the wire schema would not allow, or that invent. Raises PromptError."""
+        for number, example in enumerate(self.prompt.loaded_examples, 1):
+            record = Record(key=number, position=number - 1, cells=example.record)
+            try:
+                schema = self._schema_for(record)
+            except Unaskable as error:
+                raise PromptError(f"example {number}: {error.issue.message}") from error
+            for found in Draft202012Validator(schema).iter_errors(example.answer):
+                raise PromptError(f"example {number} breaks the schema at {found.json_path}: {found.message[:300]}")
+
+    @cached_property
+    def _head(self) -> dict[str, Any]:
+        return {"model": self.model_name} if self.model_in_body else {}
+
+    @cached_property
+    def _tail(self) -> dict[str, Any]:
+        given = {name: getattr(self.model, name) for name in _OPTIONAL_FIELDS}
+        fields: dict[str, Any] = {"stream": False, "max_tokens": self.model.max_tokens}
+        fields |= {name: value for name, value in given.items() if value is not None}
+        return fields | (self.model.extra_body or {})
+
+    def _response_format(self, schema: JsonSchema) -> dict[str, Any]:
+        return {"response_format": self.schema.response_format_as(self.form, schema)}
+
+    def _hash(self, body: bytes, record: Record) -> str:
+        digest = hashlib.blake2b(body, digest_size=16)
+        if not self.model_in_body:
+            digest.update(self.model_name.encode())
+        if not self.share_answers:
+            digest.update(repr(record.key).encode())
+        return digest.hexdigest()
+
+    def _schema_for(self, record: Record) -> JsonSchema:
+        """The wire schema with an enum of the record's own spans in each field marked `Verbatim`."""
+        if not self.schema.bindings:
+            return self.schema.wire_schema
+        schema = copy.deepcopy(self.schema.wire_schema)
+        for path, shape in self.schema.bindings:
+            self._offer(record, node_at(schema, path), path, shape)
+        return schema
+
+    def _offer(self, record: Record, node: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:
+        assert shape.verbatim is not None  # noqa: S101  # that is what a binding is
+        found = candidates(shape.verbatim, record, self.text_columns)
+        if not found and not shape.nullable and "*" not in path:
+            name = ".".join(path)
+            message = f"the record holds nothing that {name} could be"
+            raise Unaskable(Issue("prompt", "verbatim.no_candidate", f"$.{name}", message))
+        if len(found) <= shape.verbatim.limit:
+            node |= _enum_of(found, shape.nullable)
+        # above the limit the field goes plain, and the judge refuses what the record does not hold
+
+
+def _enum_of(found: list[str], nullable: bool) -> JsonSchema:
+    if not nullable:
+        return {"enum": found} if found else {}
+    return {"enum": [*found, None]} if found else {"type": "null"}
+
+
+def estimated_tokens(request: ChatRequest) -> int:
+    """Input tokens, roughly: four bytes of body each."""
+    return len(request.body) // 4

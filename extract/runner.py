@@ -1,0 +1,188 @@
+"""The one async loop: records in, answers from the journal or the endpoint, outcomes out in input order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from extract.client import completion_from
+from extract.config import Model
+from extract.errors import APIError, RunDirectoryError, RunStopped
+from extract.journal import COMPLETION, Answer, Journal
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Usage
+from extract.report import Tally
+from extract.requests import RequestBuilder, Unaskable
+from extract.validate import Judge
+
+logger = logging.getLogger("extract.runner")
+
+Deliver = Callable[[Outcome], Awaitable[None]]
+
+
+class Stop:
+    """Asks a run to end early; may be called from another thread. Calls in flight are finished, none is begun."""
+
+    def __init__(self) -> None:
+        self.reason: Exception | None = None
+        self._event = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self) -> None:
+        """Bind to the running loop; a request made before this is kept."""
+        self._loop = asyncio.get_running_loop()
+        if self.reason:
+            self._event.set()
+
+    def request(self, reason: Exception) -> None:
+        """The first reason counts."""
+        self.reason = self.reason or reason
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    @property
+    def requested(self) -> bool:
+        return self.reason is not None
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep that ends at once when a stop is requested."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return
+
+
+def until_stopped(send: Sender, stop: Stop) -> Sender:
+    """A sender that begins no call after a stop. Raises RunStopped."""
+
+    async def sender(request: ChatRequest) -> Completion:
+        if stop.requested:
+            raise RunStopped("stopped")
+        return await send(request)
+
+    return sender
+
+
+@dataclass
+class Runner:
+    """Runs records through build, journal, send and judge. `send` retries and limits by itself."""
+
+    build: RequestBuilder
+    judge: Judge
+    journal: Journal
+    send: Sender
+    model: Model
+    tally: Tally
+    stop: Stop
+    width: int  # records at work at once, waiting ones included
+    notify: Callable[[Tally], None] = lambda tally: None
+    _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
+    _asking: dict[str, asyncio.Task[Answer | Issue | None]] = field(default_factory=dict)
+
+    async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
+        """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
+        window: deque[asyncio.Task[Outcome | None]] = deque()
+        async with asyncio.TaskGroup() as group:
+            for record in records:
+                if self.stop.requested:
+                    break
+                window.append(group.create_task(self._outcome(record, group)))
+                if len(window) >= self.width and not await self._deliver_first(window, deliver):
+                    break
+            while window and await self._deliver_first(window, deliver):
+                pass
+
+    async def _deliver_first(self, window: deque[asyncio.Task[Outcome | None]], deliver: Deliver) -> bool:
+        outcome = await window.popleft()
+        if outcome is None:
+            return False
+        await deliver(outcome)
+        return True
+
+    def failed(self, request: ChatRequest, attempt: int, error: APIError) -> None:
+        """Hears of every call that failed and may be made again."""
+        self._failures[request.hash] = attempt
+        self.journal.note_failure(request.hash, error)
+        self.tally.call(Usage(), None, retry=attempt > 1)
+        logger.info("attempt %d failed: %s", attempt, error)
+        self.notify(self.tally)
+
+    async def _outcome(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
+        """The outcome of one record, whatever happens; None when the run stops before there is one."""
+        try:
+            return await self._answered(record, group)
+        except Exception:  # the last guard: one record never stops a run, and its trace is kept
+            logger.exception("record %r", record.key)
+            issue = Issue("internal", "internal.error", "$", traceback.format_exc(limit=-5))
+            return self._counted(Outcome(record, issues=(issue,)))
+
+    async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
+        try:
+            request = self.build(record)
+        except Unaskable as error:
+            return self._counted(Outcome(record, issues=(error.issue,)))
+        answer: Answer | Issue | None = self.journal.lookup(request.hash)
+        if answer is None:
+            answer = await self._ask_once(request, group)
+        if answer is None:
+            return None
+        if isinstance(answer, Issue):
+            attempts = self._failures.get(request.hash, 0)
+            return self._counted(
+                Outcome(record, issues=(answer,), request=request.hash, attempts=attempts, unanswered=True)
+            )
+        return self._counted(self._judged(record, request, answer))
+
+    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> Answer | Issue | None:
+        """Identical requests at work together are one call."""
+        task = self._asking.get(request.hash)
+        if task is None:
+            task = self._asking[request.hash] = group.create_task(self._ask(request))
+            task.add_done_callback(lambda _: self._asking.pop(request.hash, None))
+        return await task
+
+    async def _ask(self, request: ChatRequest) -> Answer | Issue | None:
+        """The stored answer; an issue when no attempt got one; None when the run stops."""
+        try:
+            completion = await self.send(request)
+            cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
+            self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+            return await self.journal.store(request.hash, completion)
+        except APIError as error:
+            return await self._refused(request, error)
+        except (RunStopped, RunDirectoryError) as error:
+            self.stop.request(error)
+            return None
+
+    async def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
+        if error.retryable:  # all attempts are noted already
+            return Issue("request", f"api.{error.kind}", "$", error.message, error.code)
+        self.tally.call(Usage(), None, retry=self._failures.get(request.hash, 0) > 0)
+        if error.stops_run:
+            self.journal.note_failure(request.hash, error)
+            self.stop.request(error)
+            return None
+        return await self.journal.store_refusal(request.hash, error)
+
+    def _judged(self, record: Record, request: ChatRequest, answer: Answer) -> Outcome:
+        if answer.kind != COMPLETION:
+            issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
+            raw = answer.body.decode("utf-8", "replace")
+            return Outcome(record, issues=(issue,), request=request.hash, attempts=answer.attempts, raw=raw)
+        completion = completion_from(answer.body, {})
+        usage = completion.usage
+        return replace(
+            self.judge(record, completion),
+            request=request.hash,
+            attempts=answer.attempts,
+            cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens),
+        )
+
+    def _counted(self, outcome: Outcome) -> Outcome:
+        self.tally.count(outcome)
+        self.notify(self.tally)
+        return outcome

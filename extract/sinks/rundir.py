@@ -1,0 +1,191 @@
+"""The run directory: who may write in it, what it holds, and how a finished table gives way to the next.
+
+A run writes into the directory itself when that holds nothing yet or the same run unfinished. When it holds the
+finished tables of another input, prompt or schema, the new ones grow in `.next` and take their place when they are
+complete; until then readers see the old ones.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from extract.errors import RunDirectoryError
+from extract.sinks.files import remove_temps, sync_folder, write_whole
+from extract.sinks.shards import QUARANTINE, TABLE
+
+MANIFEST = "manifest.json"
+JOURNAL = "journal.db"
+LOCK = ".lock"
+NEXT = ".next"
+OLD = ".old"
+FORMAT = 1
+
+_OURS = {MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A committed shard: how many of its records passed, and why the others did not."""
+
+    ok: int
+    quarantined: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    unanswered: int = 0  # quarantined without any answer; a later run asks for them again
+
+    @property
+    def records(self) -> int:
+        return self.ok + self.quarantined
+
+
+class RunDirectory:
+    """A locked run directory. Raises RunDirectoryError when another run has it, or when it is not ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _refuse_foreign(path)
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path / LOCK)
+        try:
+            self._settle()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._lock)  # which releases it, as the end of the process would
+
+    @property
+    def journal_path(self) -> Path:
+        return self.path / JOURNAL
+
+    def root_for(self, fingerprints: Mapping[str, str], again: bool) -> tuple[Path, list[Shard], bool]:
+        """Where this run's tables grow, the shards that are there already, and whether all is done.
+
+        `again`: records without an answer are asked once more, so a finished table with such records is made anew.
+        """
+        here, waiting = read_manifest(self.path), read_manifest(self.path / NEXT)
+        if here is None or (here["fingerprints"] == fingerprints and not here["complete"]):
+            self._drop(NEXT)
+            return self.path, _shards(self.path, here), False
+        if here["fingerprints"] == fingerprints and not (again and _unanswered(here)):
+            self._drop(NEXT)
+            return self.path, _shards(self.path, here), True
+        if not here["shards"]:  # another run that came to nothing: no table to keep
+            self._drop(NEXT)
+            return self.path, [], False
+        if waiting is not None and waiting["fingerprints"] == fingerprints:
+            return self.path / NEXT, _shards(self.path / NEXT, waiting), False
+        self._drop(NEXT)
+        (self.path / NEXT).mkdir()
+        return self.path / NEXT, [], False
+
+    def put_in_place(self) -> None:
+        """The finished tables in `.next` take the place of the old ones. Taken up again after a crash."""
+        waiting = self.path / NEXT
+        if not (waiting / MANIFEST).exists():
+            return
+        self._drop(OLD)
+        (self.path / OLD).mkdir()
+        for name in (TABLE, QUARANTINE):
+            if (waiting / name).exists():
+                if (self.path / name).exists():
+                    os.replace(self.path / name, self.path / OLD / name)
+                os.replace(waiting / name, self.path / name)
+        os.replace(waiting / MANIFEST, self.path / MANIFEST)
+        sync_folder(self.path)
+        self._drop(NEXT)
+        self._drop(OLD)
+
+    def _settle(self) -> None:
+        """Finish a replacement that was cut off, and remove half-written files."""
+        waiting = read_manifest(self.path / NEXT)
+        if waiting is not None and waiting["complete"]:
+            self.put_in_place()
+        for folder in (self.path, self.path / TABLE, self.path / QUARANTINE):
+            remove_temps(folder)
+
+    def _drop(self, name: str) -> None:
+        if (self.path / name).exists():
+            shutil.rmtree(self.path / name)
+
+
+def read_manifest(root: Path) -> dict[str, Any] | None:
+    """The manifest of a run, None where there is none. Raises RunDirectoryError for one that is damaged or newer."""
+    path = root / MANIFEST
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{path} cannot be read: {error}", hint="remove it to make the tables anew") from error
+    if not isinstance(found, dict) or "fingerprints" not in found or "shards" not in found:
+        raise RunDirectoryError(f"{path} is no manifest of a run")
+    if found.get("format", 0) > FORMAT:
+        raise RunDirectoryError(f"{path} was written by a newer version", hint="upgrade tablecast")
+    return found
+
+
+def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
+    """Put the manifest in place, whole."""
+    text = json.dumps({"format": FORMAT, **manifest}, indent=2, ensure_ascii=False)
+    write_whole(root / MANIFEST, lambda temp: temp.write_bytes(f"{text}\n".encode()))
+
+
+def remove_tables(root: Path) -> None:
+    """Remove shards that no manifest speaks of."""
+    for name in (TABLE, QUARANTINE):
+        shutil.rmtree(root / name, ignore_errors=True)
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
+    if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
+        foreign = sorted(item.name for item in path.iterdir() if item.name not in _OURS)
+        if foreign:
+            raise RunDirectoryError(
+                f"{path} holds {foreign[0]!r} and is no run directory", hint="name another folder with --out"
+            )
+
+
+def _locked(path: Path) -> int:
+    """An exclusive lock, which the system releases when its owner ends, however it ends."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(handle, 20).decode("ascii", "replace").strip()
+        os.close(handle)
+        raise RunDirectoryError(
+            f"{path.parent} is in use by process {owner or '?'}", hint="wait for it, or name another folder with --out"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
+
+
+def _shards(root: Path, manifest: Mapping[str, Any] | None) -> list[Shard]:
+    """Committed shards, up to the first whose files are gone."""
+    found: list[Shard] = []
+    if manifest is None:
+        return found
+    for number, entry in enumerate(manifest["shards"]):
+        name = f"part-{number:05d}.{manifest['table_format']}"
+        if not all((root / folder / name).exists() for folder in (TABLE, QUARANTINE)):
+            break
+        found.append(Shard(**entry))
+    return found
+
+
+def _unanswered(manifest: Mapping[str, Any]) -> bool:
+    return any(entry.get("unanswered") for entry in manifest["shards"])

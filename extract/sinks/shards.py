@@ -1,0 +1,184 @@
+"""Outcomes → one shard of the table and one of the quarantine, as Parquet or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.records import Outcome
+from extract.schema import CompiledSchema
+from extract.sinks.files import write_whole
+from extract.sources import Source
+
+TABLE = "table"
+QUARANTINE = "quarantine"
+
+_ABOUT_THE_CALL = pa.schema(
+    [
+        pa.field("_attempts", pa.int32()),
+        pa.field("_flags", pa.list_(pa.string())),
+        pa.field("_model", pa.string()),
+        pa.field("_input_tokens", pa.int64()),
+        pa.field("_output_tokens", pa.int64()),
+        pa.field("_cost_usd", pa.float64()),
+        pa.field("_request", pa.string()),
+    ]
+)
+_ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Writes shard after shard below `root`; each file is there whole or not at all."""
+
+    root: Path
+    source: Source
+    schema: CompiledSchema
+    columns: Sequence[str]  # passed through
+    format: str
+    neutralise_formulas: bool = True
+
+    def write(self, number: int, outcomes: Sequence[Outcome]) -> None:
+        """Shard `number` of the table and of the quarantine; both may be without rows."""
+        self._write(TABLE, number, self.table_schema, [self._table_row(item) for item in outcomes if item.ok])
+        rows = [self._quarantine_row(item) for item in outcomes if not item.ok]
+        self._write(QUARANTINE, number, self.quarantine_schema, rows)
+
+    @cached_property
+    def table_schema(self) -> pa.Schema:
+        """Key, passed-through columns, fields, then what is known of the call."""
+        types = self.source.arrow_types
+        key = pa.field(self.source.key_name, self.source.key_type, nullable=False)
+        passed = [pa.field(name, types[name]) for name in self.columns if name != self.source.key]
+        return pa.schema([key, *passed, *self.schema.arrow_schema, *_ABOUT_THE_CALL])
+
+    @cached_property
+    def quarantine_schema(self) -> pa.Schema:
+        """Key, what was wrong, the raw answer and the source's own columns."""
+        own = [
+            pa.field("key", self.source.key_type, nullable=False),
+            *(pa.field(name, pa.string()) for name in _ABOUT_THE_FAILURE),
+            pa.field("issues", pa.string()),
+            pa.field("attempts", pa.int32()),
+            pa.field("raw_answer", pa.string()),
+            pa.field("request", pa.string()),
+        ]
+        names = {field.name for field in own}
+        types = self.source.arrow_types
+        return pa.schema([*own, *(pa.field(_beside(name, names), types[name]) for name in self.source.columns)])
+
+    def _table_row(self, outcome: Outcome) -> dict[str, Any]:
+        completion = outcome.completion
+        call = {
+            "_attempts": outcome.attempts,
+            "_flags": list(outcome.flags),
+            "_model": completion.model if completion else None,
+            "_input_tokens": completion.usage.input_tokens if completion else None,
+            "_output_tokens": completion.usage.output_tokens if completion else None,
+            "_cost_usd": outcome.cost_usd,
+            "_request": outcome.request,
+        }
+        passed = {name: outcome.record[name] for name in self.columns}
+        return {self.source.key_name: outcome.record.key, **passed, **(outcome.row or {}), **call}
+
+    def _quarantine_row(self, outcome: Outcome) -> dict[str, Any]:
+        first = outcome.issues[0]
+        own = {
+            "key": outcome.record.key,
+            "reason": first.code,
+            "stage": first.stage,
+            "path": first.path,
+            "message": first.message,
+            "value": _as_text(first.value),
+            "issues": json.dumps([_issue_row(issue) for issue in outcome.issues], ensure_ascii=False),
+            "attempts": outcome.attempts,
+            "raw_answer": outcome.raw,
+            "request": outcome.request,
+        }
+        clean = {name: _clean(value) for name, value in own.items()}
+        return clean | {_beside(name, set(own)): outcome.record.get(name) for name in self.source.columns}
+
+    def _write(self, folder: str, number: int, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
+        target = self.root / folder
+        target.mkdir(parents=True, exist_ok=True)
+        path = target / f"part-{number:05d}.{self.format}"
+        if self.format == "csv":
+            write_whole(path, lambda temp: _write_csv(temp, schema.names, rows, self.neutralise_formulas))
+        else:
+            table = pa.Table.from_pylist(rows, schema=schema)
+            write_whole(path, lambda temp: pq.write_table(table, temp, compression="zstd"))
+
+
+def read_shards(folder: Path, format: str, schema: pa.Schema | None = None) -> pa.Table:
+    """All shards of a folder as one table, in order. Without any: no rows."""
+    parts = sorted(folder.glob(f"part-*.{format}"))
+    if not parts:
+        return (schema or pa.schema([])).empty_table()
+    if format == "csv":
+        return pa.concat_tables([_read_csv(part, schema) for part in parts], promote_options="permissive")
+    return pa.concat_tables([pq.read_table(part) for part in parts])
+
+
+def _read_csv(path: Path, schema: pa.Schema | None) -> pa.Table:
+    import pyarrow.csv as pacsv  # only who asked for CSV pays for it
+
+    types = {} if schema is None else {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
+    return pacsv.read_csv(
+        path,
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+
+
+def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], neutralise: bool) -> None:
+    with open(path, "w", encoding="utf-8", newline="", errors="replace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_csv_cell(row[name], neutralise) for name in names] for row in rows)
+
+
+def _csv_cell(value: Any, neutralise: bool) -> Any:
+    """Nested values as JSON; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if neutralise and isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _beside(name: str, taken: set[str]) -> str:
+    return f"source.{name}" if name in taken else name
+
+
+def _issue_row(issue: Any) -> dict[str, Any]:
+    return {
+        "stage": issue.stage,
+        "code": issue.code,
+        "path": issue.path,
+        "message": issue.message,
+        "value": _as_text(issue.value),
+    }
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _clean(value: Any) -> Any:
+    """Text from a model may hold half a surrogate pair, which no file can take."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

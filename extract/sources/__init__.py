@@ -1,0 +1,154 @@
+"""CSV, Parquet, JSONL, pandas and Arrow → records with keys, streamed; and the look over all of them before any call."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from extract.errors import ConfigError, InputError
+from extract.records import Key, Record
+from extract.sources.arrow import ArrowTable, Parquet, from_pandas
+from extract.sources.csv_file import Csv
+from extract.sources.jsonl_file import Jsonl
+from extract.sources.rows import Row, Rows
+
+__all__ = ["ArrowTable", "Csv", "Jsonl", "Parquet", "Row", "Rows", "Scan", "Source", "open_source"]
+
+ROW_NUMBER = "row"  # the key's name when no key column is given; counts from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one reading of the whole source told: how many records, and a fingerprint of their content."""
+
+    count: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows with keys: the values of the key column, or the row's number from 1."""
+
+    rows: Rows
+    key: str | None = None
+    limit: int | None = None  # only the first so many
+
+    @property
+    def label(self) -> str:
+        return self.rows.label
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.rows.columns
+
+    @property
+    def arrow_types(self) -> Mapping[str, pa.DataType]:
+        return self.rows.arrow_types
+
+    @property
+    def key_name(self) -> str:
+        return self.key or ROW_NUMBER
+
+    @property
+    def key_type(self) -> pa.DataType:
+        return self.arrow_types[self.key] if self.key else pa.int64()
+
+    def check(self) -> None:
+        """Refuse a key column that is not there or cannot be a key. Raises ConfigError."""
+        if self.key is None:
+            return
+        if self.key not in self.columns:
+            raise ConfigError(
+                f"{self.label} has no column {self.key!r} for the key", hint=f"it has: {', '.join(self.columns)}"
+            )
+        kind = self.key_type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+            raise ConfigError(f"the key column {self.key!r} is {kind}", hint="a key is text or a whole number")
+
+    def records(self) -> Iterator[Record]:
+        """The records in order. Raises InputError for a null key."""
+        for position, row in enumerate(self.rows):
+            if self.limit is not None and position >= self.limit:
+                return
+            yield Record(self._key_of(row, position), position, row.values, row.line, row.problem)
+
+    def scan(self) -> Scan:
+        """Read everything once. Raises InputError for an empty source, null and duplicate keys."""
+        digest = hashlib.blake2b(repr((self.columns, self.key)).encode("utf-8", "surrogatepass"), digest_size=16)
+        seen = array("q")  # eight bytes a key: a set of the keys themselves would grow with the file
+        count = 0
+        for count, record in enumerate(self.records(), 1):
+            digest.update(repr((record.key, record.cells)).encode("utf-8", "surrogatepass"))
+            if self.key is not None:
+                seen.append(hash(record.key))
+        if count == 0:
+            raise InputError("there are no records, only column names", file=self.label, line=2)
+        self._refuse_duplicates(seen)
+        return Scan(count, digest.hexdigest())
+
+    def _key_of(self, row: Row, position: int) -> Key:
+        if self.key is None:
+            return position + 1
+        key = row.values.get(self.key)
+        if key is None or key == "":
+            if row.problem is not None:  # it goes to the quarantine, where it needs a name
+                return f"line {row.line}"
+            raise InputError(
+                "the key is empty", file=self.label, line=row.line or position + 1, column=self.key, value=key
+            )
+        return key  # type: ignore[no-any-return]  # check() has seen its type
+
+    def _refuse_duplicates(self, hashes: array[int]) -> None:
+        """Equal hashes are rare unless keys are equal; only then the keys themselves are compared."""
+        ordered = sorted(hashes)
+        suspects = {a for a, b in zip(ordered, ordered[1:], strict=False) if a == b}
+        if not suspects:
+            return
+        first: dict[Key, int] = {}
+        for record in self.records():
+            if hash(record.key) not in suspects:
+                continue
+            line = record.line or record.position + 1
+            if record.key in first:
+                message = f"the key {record.key!r} comes twice, first at line {first[record.key]}"
+                raise InputError(message, file=self.label, line=line, column=self.key, value=record.key)
+            first[record.key] = line
+
+
+def open_source(source: Any, key: str | None = None, limit: int | None = None) -> Source:
+    """A path (.csv, .tsv, .parquet, .jsonl), a DataFrame, an Arrow table, or an opened source of rows.
+
+    Raises ConfigError for what is none of these, InputError for a file that is not there.
+    """
+    return Source(_rows_of(source), key, limit)
+
+
+def _rows_of(source: Any) -> Rows:
+    if isinstance(source, str | Path):
+        return _file(Path(source))
+    if isinstance(source, Csv | Jsonl | Parquet | ArrowTable):
+        return source
+    if isinstance(source, pa.Table):
+        return ArrowTable(source)
+    if hasattr(source, "iloc") and hasattr(source, "columns"):  # a DataFrame, without importing pandas to ask
+        return from_pandas(source)
+    raise ConfigError(f"no source: {type(source).__name__}", hint="give a path, a DataFrame or an Arrow table")
+
+
+def _file(path: Path) -> Rows:
+    if not path.exists():
+        raise InputError("there is no such file", file=str(path))
+    if path.is_dir():
+        raise InputError("a folder cannot be a source yet", file=str(path), hint="name a file in it")
+    kinds = {".csv": Csv, ".parquet": Parquet, ".pq": Parquet, ".jsonl": Jsonl, ".ndjson": Jsonl}
+    if path.suffix.lower() == ".tsv":
+        return Csv(path, delimiter="\t")
+    if path.suffix.lower() not in kinds:
+        raise ConfigError(f"{path}: unknown kind of file {path.suffix!r}", hint=f"known: {', '.join(kinds)}, .tsv")
+    return kinds[path.suffix.lower()](path)  # type: ignore[no-any-return]

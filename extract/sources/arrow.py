@@ -1,0 +1,97 @@
+"""Parquet files, Arrow tables and pandas frames: typed columns, read batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from extract.errors import InputError
+from extract.sources.rows import BATCH, Row
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet file; never loaded whole."""
+
+    path: str | Path
+
+    @property
+    def label(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        with self._open() as file:
+            return _checked(file.schema_arrow, self.label)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self._schema.names)
+
+    @property
+    def arrow_types(self) -> dict[str, pa.DataType]:
+        return {field.name: field.type for field in self._schema}
+
+    def __iter__(self) -> Iterator[Row]:
+        try:
+            with self._open() as file:
+                for batch in file.iter_batches(batch_size=BATCH):
+                    yield from _rows(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
+
+    def _open(self) -> Any:
+        try:
+            return pq.ParquetFile(self.path)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
+
+
+@dataclass(frozen=True, eq=False)
+class ArrowTable:
+    """A table in memory."""
+
+    table: pa.Table
+    label: str = "Arrow table"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(_checked(self.table.schema, self.label).names)
+
+    @property
+    def arrow_types(self) -> dict[str, pa.DataType]:
+        return {field.name: field.type for field in self.table.schema}
+
+    def __iter__(self) -> Iterator[Row]:
+        for batch in self.table.to_batches(max_chunksize=BATCH):
+            yield from _rows(batch)
+
+
+def from_pandas(frame: Any) -> ArrowTable:
+    """A frame as a source; its index is left out. Raises InputError that names a column without one type."""
+    columns = [str(name) for name in frame.columns]
+    arrays = []
+    for number, name in enumerate(columns):
+        try:
+            arrays.append(pa.array(frame.iloc[:, number], from_pandas=True))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"the column has no one type: {error}", file="DataFrame", column=name) from error
+    flat = [item.combine_chunks() if isinstance(item, pa.ChunkedArray) else item for item in arrays]
+    return ArrowTable(pa.Table.from_arrays(flat, names=columns), "DataFrame")
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
+    return (Row(values) for values in batch.to_pylist())
+
+
+def _checked(schema: pa.Schema, label: str) -> pa.Schema:
+    for number, name in enumerate(schema.names, 1):
+        if name in schema.names[: number - 1]:
+            raise InputError(f"the column name {name!r} comes twice", file=label, column=number)
+    return schema

@@ -1,0 +1,38 @@
+"""What every kind of source offers: its columns, their Arrow types, and its rows, as often as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from extract.records import Issue
+
+BATCH = 1024  # rows read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as read. `problem` is set when the reader could not take it as it stands."""
+
+    values: Mapping[str, Any]
+    line: int | None = None
+    problem: Issue | None = None
+
+
+class Rows(Protocol):
+    """A source of rows that can be read more than once."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it: the path, or "DataFrame"."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def arrow_types(self) -> Mapping[str, pa.DataType]: ...
+
+    def __iter__(self) -> Iterator[Row]: ...

@@ -1,0 +1,197 @@
+"""Completion → strict JSON → spans read → JSON Schema → model → cells → semantic checks → `Outcome`. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError as SchemaViolation
+from jsonschema.validators import extend
+from pydantic import ValidationError
+
+from extract.checks import Check, run_check
+from extract.parse import ParseError, parse_json
+from extract.records import Completion, Issue, Outcome, Record
+from extract.schema import CompiledSchema
+from extract.schema.cells import cells_of
+from extract.verbatim import UnreadableSpan, Verbatim, read, supports
+
+# finish_reason → (code, message); anything but "stop" is no whole answer
+_UNFINISHED = {
+    "length": ("output.truncated", "the answer was cut at max_tokens; raise model.max_tokens"),
+    "content_filter": ("policy.content_filter", "the provider's filter ended the answer"),
+}
+_FORMATS = FormatChecker(formats=())
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges the answers of one pipeline; built once, called once a record."""
+
+    schema: CompiledSchema
+    checks: Sequence[Check]
+    text_columns: Sequence[str]  # where verbatim fields look
+
+    def __call__(self, record: Record, completion: Completion) -> Outcome:
+        """The outcome of one answer: a row, or the issues of the first stage that found any."""
+        outcome = Outcome(record=record, completion=completion, raw=completion.content)
+        if issue := _unfinished(completion):
+            return replace(outcome, issues=(issue,))
+        try:
+            answer = parse_json(completion.content or "")
+        except ParseError as error:
+            return replace(outcome, issues=(error.issue,))
+        return self._judge_answer(outcome, answer)
+
+    def _judge_answer(self, outcome: Outcome, answer: Any) -> Outcome:
+        issues = self._read_spans(outcome.record, answer) or self._schema_issues(answer)
+        if issues:
+            return replace(outcome, issues=tuple(issues))
+        try:
+            instance = self.schema.model.model_validate(answer, context={"record": outcome.record})
+        except ValidationError as error:
+            return replace(outcome, issues=tuple(_model_issues(error)))
+        row, issues, flags = cells_of(self.schema.shape, instance)
+        issues = issues or self._semantic_issues(instance, outcome.record)
+        if issues:
+            return replace(outcome, issues=tuple(issues))
+        return replace(outcome, row=row, flags=tuple(flags))
+
+    def _read_spans(self, record: Record, answer: Any) -> list[Issue]:
+        """Put the read value in place of each chosen span; in place, since the answer is ours."""
+        issues: list[Issue] = []
+        for path, shape in self.schema.bindings:
+            mark: Verbatim = shape.verbatim  # type: ignore[assignment]  # bindings have one
+            for holder, step, place in _places(answer, path):
+                found = holder[step]
+                if not isinstance(found, str):  # null, or a wrong type that the schema check names
+                    continue
+                try:
+                    value = read(mark, found, shape.kind)  # type: ignore[arg-type]  # shapes admits only targets
+                except UnreadableSpan as error:
+                    issues.append(Issue("schema", error.code, place, str(error), found))
+                    continue
+                holder[step] = value
+                if not supports(mark, record, self.text_columns, _typed(shape.kind, value)):
+                    message = "the value does not stand in the record"
+                    issues.append(Issue("semantic", "semantic.verbatim", place, message, found))
+        return issues
+
+    def _schema_issues(self, answer: Any) -> list[Issue]:
+        errors = sorted(self._validator.iter_errors(answer), key=lambda error: [str(step) for step in error.path])
+        return [_schema_issue(error) for error in errors]
+
+    @cached_property
+    def _validator(self) -> Any:
+        return _Validator(_exact(self.schema.json_schema), format_checker=_FORMATS)
+
+    def _semantic_issues(self, instance: Any, record: Record) -> list[Issue]:
+        issues: list[Issue] = []
+        for check in self.checks:
+            try:
+                issues += run_check(check, instance, record)
+            except Exception:  # a check is the user's code; its fault is reported with the record, the run goes on
+                trace = traceback.format_exc(limit=-3)
+                issues.append(Issue("semantic", "check.error", "$", f"the check raised: {trace}"))
+        return issues
+
+
+def _unfinished(completion: Completion) -> Issue | None:
+    if completion.refusal:
+        return Issue("request", "policy.refusal", "$", "the model refused to answer", completion.refusal)
+    if completion.finish_reason != "stop":
+        code, message = _UNFINISHED.get(
+            completion.finish_reason or "", ("output.finish_reason", f"finish_reason is {completion.finish_reason!r}")
+        )
+        return Issue("parse", code, "$", message, completion.finish_reason)
+    if not completion.content or not completion.content.strip():
+        return Issue("parse", "output.empty", "$", "the answer is empty")
+    return None
+
+
+def _typed(kind: str, value: Any) -> Any:
+    return dt.date.fromisoformat(value) if kind == "date" else value
+
+
+def _places(node: Any, path: Sequence[str], place: str = "$") -> Iterable[tuple[Any, Any, str]]:
+    """(holder, key, JSON path) of every value at a wire path that the answer has."""
+    step, rest = path[0], path[1:]
+    if step == "*":
+        steps = [(index, f"{place}[{index}]") for index in range(len(node))] if isinstance(node, list) else []
+    else:
+        steps = [(step, f"{place}.{step}")] if isinstance(node, Mapping) and step in node else []  # type: ignore[list-item]
+    for key, name in steps:
+        if rest:
+            yield from _places(node[key], rest, name)
+        else:
+            yield node, key, name
+
+
+def _schema_issue(error: SchemaViolation) -> Issue:
+    return Issue("schema", f"schema.{error.validator}", error.json_path, error.message[:500], _short(error.instance))
+
+
+def _model_issues(error: ValidationError) -> list[Issue]:
+    return [
+        Issue("model", f"model.{item['type']}", _json_path(item["loc"]), item["msg"], _short(item["input"]))
+        for item in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def _json_path(steps: Iterable[int | str]) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+def _short(value: Any) -> Any:
+    """The offending value, whole if small: the raw answer is kept beside it anyway."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if len(text) <= 500 else text[:500] + "…"
+
+
+def _exact(node: Any) -> Any:
+    """The schema with its fractions as Decimals, since answers carry Decimals (three times 0.1 is 0.3 then)."""
+    if isinstance(node, dict):
+        return {key: _exact(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_exact(item) for item in node]
+    return Decimal(repr(node)) if isinstance(node, float) else node
+
+
+def _is_integer(_: Any, value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, Decimal) and value == value.to_integral_value())
+
+
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+)
+
+
+@_FORMATS.checks("date", raises=ValueError)
+def _is_date(value: object) -> bool:
+    return not isinstance(value, str) or bool(_DATE.fullmatch(value) and dt.date.fromisoformat(value))
+
+
+@_FORMATS.checks("time", raises=ValueError)
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or bool(_TIME.fullmatch(value))
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    """RFC 3339, the zone left open: the model says whether it needs one."""
+    if not isinstance(value, str):
+        return True
+    day, _, clock = value.replace("t", "T").replace(" ", "T").partition("T")
+    return _is_date(day) and bool(_DATE.fullmatch(day) and _TIME.fullmatch(clock))
