@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wrapt import when_imported
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -72,6 +74,14 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, "__version__", "checks"])  # noqa: PLE0605  # sorted() of texts is a list of texts
+
+
+@when_imported("pandas")
+def _register_accessor(pandas: Any) -> None:
+    """`df.extract`."""
+    from extract.accessor import register
+
+    register(pandas)
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from extract import __version__
 from extract.client import Client
 from extract.config import Endpoint
-from extract.errors import ConfigError, RunStopped
+from extract.errors import ConfigError, RunDirectoryError, RunStopped
 from extract.journal import Journal, Totals
 from extract.limits import with_limits
 from extract.pipeline import Pipeline, Prepared, default_out, prepare
@@ -172,6 +172,7 @@ class _Job:
                 return self._report(self._tally(shards), None)
             if not shards:
                 remove_tables(root)
+            directory.sign()
             with Journal(directory.journal_path) as journal:
                 report = await self._make_tables(root, shards, journal, transport)
             directory.put_in_place()
@@ -190,6 +191,7 @@ class _Job:
             async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
                 runner = self._runner(client, journal, tally)
                 await runner.run(records, shelf.add)
+        await journal.flush()
         if self.stop.reason:
             shelf.write_manifest()
             self.stop.reason.report = self._report(tally, self.stop.reason)  # type: ignore[attr-defined]
@@ -200,7 +202,9 @@ class _Job:
     def _runner(self, client: Client, journal: Journal, tally: Tally) -> Runner:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
-        limited = until_stopped(with_limits(until_stopped(client, self.stop), limits, pipeline.model), self.stop)
+        limited = until_stopped(
+            with_limits(until_stopped(client, self.stop), limits, pipeline.model, sleep=self.stop.sleep), self.stop
+        )
         runner = Runner(
             build=self.prepared.build,
             judge=self.prepared.judge,
@@ -275,7 +279,12 @@ class _Shelf:
     async def _commit(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         writer = _writer(self.job.prepared, self.root)
-        await asyncio.to_thread(writer.write, len(self.shards), outcomes)
+        try:
+            await asyncio.to_thread(writer.write, len(self.shards), outcomes)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
+            ) from error
         self.shards.append(_shard(outcomes))
         self.write_manifest()
 
@@ -354,7 +363,7 @@ def _local_server(endpoint: Endpoint) -> Iterator[Endpoint]:
         return
     from extract.server import LocalServer  # an extra, and heavy
 
-    with LocalServer(model_path=endpoint.model_path) as server:
+    with LocalServer(endpoint.model_path) as server:
         yield replace_url(endpoint, server.base_url)
 
 
@@ -367,20 +376,23 @@ def _in_thread(work: Callable[[], Coroutine[Any, Any, Result]], stop: Stop) -> R
     """Run a coroutine function on a loop in a thread of its own, so that a loop in the caller's does not matter."""
     answer: list[Result] = []
     failure: list[BaseException] = []
+    done = threading.Event()  # and not join(): on Python 3.11 an interrupted join() takes the thread for ended
 
     def target() -> None:
         try:
             answer.append(asyncio.run(work()))
         except BaseException as error:  # handed to the caller's thread below
             failure.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=target, name="extract-run", daemon=True)
     thread.start()
     try:
-        thread.join()
+        done.wait()
     except KeyboardInterrupt:
         stop.request(RunStopped("interrupted", hint="the same command goes on from here"))
-        thread.join()
+        done.wait()
     if failure:
         raise failure[0]
     return answer[0]

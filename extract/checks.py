@@ -44,7 +44,7 @@ def verbatim(*fields: str, column: str | None = None, ignore_case: bool = False)
     code = "semantic.verbatim"
 
     def judge(value: BaseModel, record: Record) -> Iterator[Issue]:
-        texts = [record[column]] if column else [cell for cell in record.values() if isinstance(cell, str)]
+        texts = [cell for cell in ([record[column]] if column else record.values()) if isinstance(cell, str)]
         for path, found in _all_values(value, fields):
             if not any(_stands_in(text, found, ignore_case) for text in texts):
                 yield Issue("semantic", code, path, "the value does not stand in the record", found)
@@ -60,8 +60,8 @@ def sums_to(items: str, total: str, *, tolerance: Decimal | float | str = 0) -> 
     code = "semantic.sums_to"
     allowed = Decimal(str(tolerance))
 
-    def judge(value: BaseModel, record: Record) -> Iterator[Issue]:
-        parts = [Decimal(str(found)) for _, found in _values(value, items)]
+    def judge(value: BaseModel, _: Record) -> Iterator[Issue]:
+        parts = [Decimal(str(found)) for __, found in _values(value, items)]
         for path, found in _values(value, total):
             if parts and abs(sum(parts) - Decimal(str(found))) > allowed:
                 message = f"{items} add up to {sum(parts)}, {total} says {found}"

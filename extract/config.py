@@ -102,9 +102,11 @@ class Endpoint(Settings):
             return self
         parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"base_url must be http(s)://host[:port]/path, got {self.base_url!r}")
+            found = "" if "@" in self.base_url else f", got {self.base_url!r}"  # it may hold a password
+            raise ValueError(f"base_url must be http(s)://host[:port]/path{found}")
         if parts.username or parts.password:
             raise ValueError("base_url must not hold a user name or password; pass api_key")
+        _ = parts.port  # a ValueError when it is none
         if parts.scheme == "http" and self.api_key and not is_loopback(parts.hostname):
             raise ValueError("a key is not sent over plain http except to loopback; use https")
         return self

@@ -93,7 +93,7 @@ class InputError(ExtractError):
         self.value = value
 
 
-class RunStopped(ExtractError):
+class RunStopped(ExtractError):  # noqa: N818  # not an error as such: the run goes on later
     """The run ended early; the same command goes on from here."""
 
 

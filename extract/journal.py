@@ -35,6 +35,7 @@ CREATE TABLE attempts (id INTEGER PRIMARY KEY, request TEXT NOT NULL, at REAL NO
 CREATE INDEX attempts_request ON attempts (request);
 """
 COMPLETION = "completion"
+_FLUSH = "flush"  # an entry that is only waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ class Journal:
         """Open or make the journal; raises RunDirectoryError when the file is no journal or cannot be used."""
         self.path = path
         self._reader = _connect(path)
+        self._writer = _connect(path)
+        self._writer.isolation_level = None
+        self._failure: RunDirectoryError | None = None  # of a note that nobody waits for; the next caller hears of it
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name="extract-journal", daemon=True)
         self._thread.start()
@@ -74,21 +78,20 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self._queue.put(None)
         self._thread.join()
+        self._writer.close()
         self._reader.close()
 
     def lookup(self, request: str) -> Answer | None:
         """The stored answer to this exact request."""
-        found = self._reader.execute(
-            "SELECT kind, status, attempts, message, body FROM answers WHERE request = ?", (request,)
-        ).fetchone()
+        found = self._row("SELECT kind, status, attempts, message, body FROM answers WHERE request = ?", request)
         return Answer(*found) if found else None
 
     def totals(self) -> Totals:
         """Requests, retries and tokens of all attempts so far."""
-        requests, given, made = self._reader.execute(
-            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM attempts"
-        ).fetchone()
-        (distinct,) = self._reader.execute("SELECT count(DISTINCT request) FROM attempts").fetchone()
+        requests, given, made, distinct = self._row(
+            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), count(DISTINCT request)"
+            " FROM attempts"
+        )
         return Totals(requests, requests - distinct, Usage(given, made))
 
     async def store(self, request: str, completion: Completion) -> Answer:
@@ -105,6 +108,16 @@ class Journal:
         """Note a failed attempt that will be made again, or that leaves its record without an answer."""
         self._queue.put(_Entry(request, error.kind, error.status, error.code, error.message, None))
 
+    async def flush(self) -> None:
+        """Return when everything stored or noted so far is on disk."""
+        await self._stored(_Entry("", _FLUSH, None, None, None, None))
+
+    def _row(self, query: str, *values: str) -> Any:
+        try:
+            return self._reader.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise RunDirectoryError(f"{self.path} cannot be read: {error}") from error
+
     async def _stored(self, entry: _Entry) -> Answer:
         loop = asyncio.get_running_loop()
         entry.done = loop.create_future()
@@ -113,14 +126,11 @@ class Journal:
         return await entry.done
 
     def _write_groups(self) -> None:
-        connection = _connect(self.path)
-        connection.isolation_level = None
         closing = False
         while not closing:
             group, closing = self._next_group()
             if group:
-                _commit(connection, group)
-        connection.close()
+                self._failure = _commit(self._writer, group, self._failure)
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
         """Waits for an entry, then takes what comes within the window."""
@@ -151,24 +161,30 @@ class _Entry:
     call_soon: Callable[..., Any] | None = None
 
 
-def _commit(connection: sqlite3.Connection, group: list[_Entry]) -> None:
-    """One transaction for the group; then each waiting caller gets its answer or the error."""
+def _commit(
+    connection: sqlite3.Connection, group: list[_Entry], failure: RunDirectoryError | None
+) -> RunDirectoryError | None:
+    """One transaction for the group; then each waiting caller gets its answer or the error.
+
+    Gives back the failure that no caller has heard of yet.
+    """
+    answers: list[Answer | None] = [None] * len(group)
     try:
         connection.execute("BEGIN IMMEDIATE")
         answers = [_insert(connection, entry) for entry in group]
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except Exception as error:  # whatever it is: a writer that died would leave its callers waiting for ever
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         failure = RunDirectoryError(f"the journal cannot be written: {error}", hint="free space, then run again")
-        for entry in group:
-            _resolve(entry, None, failure)
-        return
     for entry, answer in zip(group, answers, strict=True):
-        _resolve(entry, answer, None)
+        _resolve(entry, answer, failure)
+    return None if any(entry.done for entry in group) else failure
 
 
 def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
+    if entry.kind == _FLUSH:
+        return Answer(_FLUSH, None, 0, None, b"")
     usage = entry.usage
     connection.execute(
         "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens) VALUES (?,?,?,?,?,?,?,?)",

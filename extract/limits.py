@@ -30,8 +30,8 @@ def with_limits(
 
     async def sender(request: ChatRequest) -> Completion:
         async with permits:
-            spent.check()
             await pace.wait()
+            spent.check()  # after the wait, and in one step with the count, so that waiting calls cannot pass the cap
             spent.requests += 1
             completion = await send(request)
             spent.add(completion)

@@ -66,10 +66,8 @@ def _module(place: str) -> ModuleType:
     if here not in sys.path:
         sys.path.insert(0, here)
     path = Path(place)
-    if path.suffix == ".py" or "/" in place:
-        return _module_at(path)
     try:
-        return importlib.import_module(place)
+        return _module_at(path) if path.suffix == ".py" or "/" in place else importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name and (place == error.name or place.startswith(f"{error.name}.")):
             raise ConfigError(
@@ -84,7 +82,8 @@ def _module_at(path: Path) -> ModuleType:
     dotted = _dotted(path)
     if dotted:
         return importlib.import_module(dotted)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"_extract_{path.stem}"  # a name of its own: json.py must not take the place of json
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)

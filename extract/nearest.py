@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 _WORD = re.compile(r"\w+")
 _SATURATION = 1.2  # BM25's k1 and b, the usual values
@@ -39,4 +40,4 @@ class Nearest:
 
 def _terms(text: str) -> list[str]:
     words = _WORD.findall(text.casefold())
-    return words + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    return words + [f"{a} {b}" for a, b in pairwise(words)]

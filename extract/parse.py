@@ -7,12 +7,15 @@ any column and a nesting that no schema asked for are refused.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from extract.records import Issue
 
-MAX_EXPONENT = 400  # a float ends at 308
+MAX_DIGITS = 400  # of one number, and the size of its exponent: a float ends at 308
+MAX_DEPTH = 100  # objects and lists within each other
 
 
 class ParseError(ValueError):
@@ -34,22 +37,32 @@ def parse_json(text: str) -> Any:
         raise ParseError("parse.json", f"{error.msg} at character {error.pos}", near) from None
     except RecursionError:
         raise ParseError("parse.depth", "nested too deeply") from None
+    _refuse_depth(text, value)
     if "\\u" in text or not text.isascii():
         _refuse_surrogates(value)
     return value
 
 
 def _number(digits: str) -> Decimal:
-    number = Decimal(digits)
-    if abs(number.adjusted()) > MAX_EXPONENT:
-        raise ParseError("parse.number", "a number beyond any column", digits[:80])
+    if len(digits) > MAX_DIGITS:
+        raise _beyond(digits)
+    try:
+        number = Decimal(digits)
+    except InvalidOperation:  # an exponent of more than 18 digits
+        raise _beyond(digits) from None
+    if abs(number.adjusted()) > MAX_DIGITS:
+        raise _beyond(digits)
     return number
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > MAX_EXPONENT:
-        raise ParseError("parse.number", "a number beyond any column", digits[:80])
+    if len(digits) > MAX_DIGITS:
+        raise _beyond(digits)
     return int(digits)
+
+
+def _beyond(digits: str) -> ParseError:
+    return ParseError("parse.number", "a number beyond any column", digits[:80])
 
 
 def _constant(name: str) -> Any:
@@ -59,10 +72,27 @@ def _constant(name: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        names = Counter(name for name, _ in pairs)
+        twice = next(name for name in names if names[name] > 1)
         raise ParseError("parse.duplicate_key", f"the key {twice!r} comes twice", twice)
     return found
+
+
+def _refuse_depth(text: str, value: Any) -> None:
+    """What comes after may walk an answer by recursion, so it must stay far from Python's own limit."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node)]
+    if any(isinstance(node, dict | list) for node in level):
+        raise ParseError("parse.depth", "nested too deeply")
+
+
+def _children(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def _refuse_surrogates(value: Any) -> None:

@@ -146,8 +146,7 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
         model_in_body=dialect.model_in_body,
         text_columns=text_columns,
         share_answers=pipeline.share_answers,
-    )
-    build.check_examples()
+    ).with_wire_examples()
     return Prepared(
         pipeline, source, endpoint, name, schema, build, Judge(schema, tuple(pipeline.checks), text_columns)
     )

@@ -83,7 +83,7 @@ def unseen() -> Iterator[OnProgress]:
 def is_notebook() -> bool:
     """Whether this code runs in a Jupyter kernel; tqdm's widget bar makes sense only there."""
     ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None  # type: ignore[attr-defined]
+    shell = ipython.get_ipython() if ipython else None
     return shell is not None and "IPKernelApp" in shell.config
 
 

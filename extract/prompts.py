@@ -1,16 +1,22 @@
-"""Template and record → messages. Templates are sandboxed Jinja2; a column that is missing is an error, never a blank."""
+"""Template and record → messages.
+
+Templates are sandboxed Jinja2; a column that is missing is an error, never a blank.
+"""
 
 from __future__ import annotations
 
+import codecs
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic_core import from_json
 
@@ -21,6 +27,9 @@ from extract.records import Record
 Message = dict[str, Any]
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_HELPERS = frozenset(_ENVIRONMENT.globals)  # range, namespace and so on, unless the source has a column of that name
+_NAMES_ONLY = ImmutableSandboxedEnvironment()  # without helpers, so that such a column is seen
+_NAMES_ONLY.globals.clear()
 _WHOLE_RECORD = "record"  # `{{ record["Total amount"] }}` reaches columns whose names are no identifiers
 
 
@@ -67,31 +76,63 @@ class Prompt:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that the templates name."""
-        names: set[str] = set()
-        for text in (self.user, self.system or ""):
-            names |= meta.find_undeclared_variables(_parse(text, "prompt"))
-        return tuple(sorted(names - {_WHOLE_RECORD}))
+        return tuple(sorted((self._names - _HELPERS - {_WHOLE_RECORD}) | self._subscripts))
+
+    @cached_property
+    def _trees(self) -> tuple[nodes.Template, ...]:
+        _ = self._user, self._system  # compiling finds unknown filters and tests
+        trees = [_NAMES_ONLY.parse(self.user), _NAMES_ONLY.parse(self.system or "")]
+        if any(list(meta.find_referenced_templates(tree)) for tree in trees):
+            raise PromptError("a prompt cannot include, import or extend another template")
+        return tuple(trees)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(name for tree in self._trees for name in meta.find_undeclared_variables(tree))
+
+    @cached_property
+    def _subscripts(self) -> frozenset[str]:
+        """The columns named as `record["…"]`."""
+        if _WHOLE_RECORD not in self._names:
+            return frozenset()
+        found = [node for tree in self._trees for node in tree.find_all(nodes.Getitem)]
+        return frozenset(
+            str(node.arg.value)
+            for node in found
+            if isinstance(node.node, nodes.Name)
+            and node.node.name == _WHOLE_RECORD
+            and isinstance(node.arg, nodes.Const)
+        )
+
+    def _wanted(self, columns: Sequence[str]) -> list[str]:
+        """The columns that the templates name, of a source with these columns."""
+        helpers = self._names & _HELPERS & set(columns)
+        found = (set(self.columns) | helpers) - (self._subscripts if _WHOLE_RECORD in columns else set())
+        return sorted(found)
 
     def check(self, columns: Sequence[str]) -> None:
         """Refuse templates and examples that do not fit the source. Raises PromptError, InputError."""
-        for name in self.columns:
+        wanted = self._wanted(columns)
+        for name in wanted:
             if name not in columns:
                 close = get_close_matches(name, columns, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"the source has: {', '.join(columns)}"
                 raise PromptError(f"the prompt uses a column {name!r} that the source has not", hint=hint)
-        if not self.columns and _WHOLE_RECORD not in meta.find_undeclared_variables(_parse(self.user, "user prompt")):
+        if not wanted and _WHOLE_RECORD not in self._names:
             raise PromptError(
                 "the prompt uses no column, so every request would be the same",
                 hint="name one: {{ " + (columns[0] if columns else "text") + " }}",
             )
         for number, example in enumerate(self.loaded_examples, 1):
-            missing = [name for name in self.columns if name not in example.record]
+            missing = [name for name in wanted if name not in example.record]
             if missing:
                 raise PromptError(f"example {number} lacks the column {missing[0]!r} that the prompt uses")
+        if self.nearest != 0:
+            self._turns  # noqa: B018  # an example that cannot be rendered is an error now, not one for each record
 
     def text_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Where the record's text stands: the columns that the prompt uses, all when it uses the whole record."""
-        return tuple(name for name in self.columns if name in columns) or tuple(columns)
+        return tuple(name for name in self._wanted(columns) if name in columns) or tuple(columns)
 
     @cached_property
     def loaded_examples(self) -> tuple[Example, ...]:
@@ -121,7 +162,7 @@ class Prompt:
         return tuple(
             (
                 {"role": "user", "content": self._rendered(self._user, example.record)},
-                {"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False, default=str)},
+                {"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False, default=_as_json)},
             )
             for example in self.loaded_examples
         )
@@ -137,7 +178,7 @@ class Prompt:
             ArithmeticError,
             LookupError,
             AttributeError,
-            OverflowError,
+            RecursionError,
         ) as error:
             raise PromptError(f"the prompt cannot be rendered: {error}") from error
 
@@ -145,7 +186,7 @@ class Prompt:
 def read_examples(path: Path) -> list[Example]:
     """Examples from a JSONL file of {"record": {…}, "answer": {…}}. Raises InputError with file and line."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise InputError(f"the examples cannot be read: {error.strerror}", file=str(path)) from error
     found = []
@@ -165,14 +206,17 @@ def _example(item: Example | Mapping[str, Any], place: str) -> Example:
         return item
     if not isinstance(item, Mapping) or set(item) != {"record", "answer"}:
         raise PromptError(f"{place} is no example", hint='give {"record": {column: value}, "answer": {field: value}}')
+    for part in ("record", "answer"):
+        if not isinstance(item[part], Mapping):
+            raise PromptError(f"{place}: {part!r} is no object")
     return Example(record=item["record"], answer=item["answer"])
 
 
-def _parse(text: str, what: str) -> Any:
-    try:
-        return _ENVIRONMENT.parse(text)
-    except TemplateError as error:
-        raise PromptError(f"the {what} is no valid template: {error}") from error
+def _as_json(value: Any) -> Any:
+    """A value of an example's answer as the model should write it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
 
 
 def _template(text: str, what: str) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 Key = str | int
+
+_PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,16 @@ class Issue:
     path: str
     message: str
     value: Any = None
+
+
+def path_to(parent: str, step: str | int) -> str:
+    """The JSON path one step below `parent`, written as jsonschema writes it: $.lines[2].amount, $['Total due']."""
+    if isinstance(step, int):
+        return f"{parent}[{step}]"
+    if _PLAIN_STEP.fullmatch(step):
+        return f"{parent}.{step}"
+    escaped = step.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{parent}['{escaped}']"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -14,15 +14,15 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from extract.config import Model
 from extract.errors import PromptError
-from extract.prompts import Prompt
-from extract.records import ChatRequest, Issue, Record
-from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at
-from extract.verbatim import candidates
+from extract.prompts import Example, Prompt
+from extract.records import ChatRequest, Issue, Record, path_to
+from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at, places
+from extract.verbatim import candidates, offers, reading
 
 _OPTIONAL_FIELDS = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "include_thoughts")
 
 
-class Unaskable(Exception):
+class Unaskable(Exception):  # noqa: N818  # it says what the record is
     """A record for which no request can be made; carries the issue for the quarantine."""
 
     def __init__(self, issue: Issue) -> None:
@@ -57,6 +57,19 @@ class RequestBuilder:
             raise Unaskable(Issue("prompt", "prompt.text", "$", f"the text cannot be sent: {error}")) from error
         return ChatRequest(body, self._hash(body, record))
 
+    def with_wire_examples(self) -> RequestBuilder:
+        """A builder whose examples answer in the form of the wire: a bound value becomes the span that reads as it.
+
+        Raises PromptError for an example that the schema refuses, that invents, or that two spans would fit.
+        """
+        examples = [
+            Example(example.record, self._wire_answer(number, example))
+            for number, example in enumerate(self.prompt.loaded_examples, 1)
+        ]
+        fitted = replace(self, prompt=replace(self.prompt, examples=tuple(examples)))
+        fitted.check_examples()
+        return fitted
+
     def check_examples(self) -> None:
         """Refuse examples that the wire schema would not allow, or that invent. Raises PromptError."""
         for number, example in enumerate(self.prompt.loaded_examples, 1):
@@ -67,6 +80,30 @@ class RequestBuilder:
                 raise PromptError(f"example {number}: {error.issue.message}") from error
             for found in Draft202012Validator(schema).iter_errors(example.answer):
                 raise PromptError(f"example {number} breaks the schema at {found.json_path}: {found.message[:300]}")
+
+    def _wire_answer(self, number: int, example: Example) -> JsonSchema:
+        answer = copy.deepcopy(dict(example.answer))
+        record = Record(key=number, position=number - 1, cells=example.record)
+        for path, shape in self.schema.bindings:
+            for holder, step, place in places(answer, path):
+                if holder[step] is not None:
+                    holder[step] = self._span_of(shape, record, holder[step], f"example {number}, {place}")
+        return answer
+
+    def _span_of(self, shape: Shape, record: Record, value: Any, place: str) -> str:
+        """The one candidate that is the value, or reads as it."""
+        mark = shape.verbatim
+        assert mark is not None  # noqa: S101  # that is what a binding is
+        found = candidates(mark, record, self.text_columns)
+        if value in found:
+            return str(value)
+        wanted = reading(mark, str(value), shape.target)
+        fitting = [span for span in found if reading(mark, span, shape.target) == wanted]
+        if wanted is None or not fitting:
+            raise PromptError(f"{place}: {value!r} does not stand in the example's record")
+        if len(fitting) > 1:
+            raise PromptError(f"{place}: {value!r} stands there more than once", hint=f"write one of {fitting}")
+        return fitting[0]
 
     @cached_property
     def _head(self) -> dict[str, Any]:
@@ -96,19 +133,27 @@ class RequestBuilder:
             return self.schema.wire_schema
         schema = copy.deepcopy(self.schema.wire_schema)
         for path, shape in self.schema.bindings:
-            self._offer(record, node_at(schema, path), path, shape)
+            self._offer(record, schema, path, shape)
         return schema
 
-    def _offer(self, record: Record, node: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:
-        assert shape.verbatim is not None  # noqa: S101  # that is what a binding is
-        found = candidates(shape.verbatim, record, self.text_columns)
-        if not found and not shape.nullable and "*" not in path:
-            name = ".".join(path)
-            message = f"the record holds nothing that {name} could be"
-            raise Unaskable(Issue("prompt", "verbatim.no_candidate", f"$.{name}", message))
-        if len(found) <= shape.verbatim.limit:
+    def _offer(self, record: Record, schema: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:
+        mark = shape.verbatim
+        assert mark is not None  # noqa: S101  # that is what a binding is
+        spans = candidates(mark, record, self.text_columns)
+        found = [span for span in spans if offers(mark, span, shape.target)]
+        if not found and not _may_be_absent(schema, path):
+            message = f"the record holds nothing that {'.'.join(path)} could be"
+            raise Unaskable(Issue("prompt", "verbatim.no_candidate", reduce(path_to, path, "$"), message))
+        if len(found) <= mark.limit:
+            node = node_at(schema, path)
             node |= _enum_of(found, shape.nullable)
         # above the limit the field goes plain, and the judge refuses what the record does not hold
+
+
+def _may_be_absent(schema: JsonSchema, path: tuple[str, ...]) -> bool:
+    """Whether an answer may do without this field: a list may be empty, and it or an object around it may be null."""
+    above = [node_at(schema, path[: depth + 1]) for depth in range(len(path))]
+    return "*" in path or any("null" in node["type"] for node in above)
 
 
 def _enum_of(found: list[str], nullable: bool) -> JsonSchema:

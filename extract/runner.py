@@ -85,16 +85,22 @@ class Runner:
 
     async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
         """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
-        window: deque[asyncio.Task[Outcome | None]] = deque()
         async with asyncio.TaskGroup() as group:
-            for record in records:
-                if self.stop.requested:
-                    break
-                window.append(group.create_task(self._outcome(record, group)))
-                if len(window) >= self.width and not await self._deliver_first(window, deliver):
-                    break
-            while window and await self._deliver_first(window, deliver):
-                pass
+            try:
+                await self._feed(records, deliver, group)
+            except Exception as error:  # of the source or the sink: the calls in flight are finished first
+                self.stop.request(error)
+
+    async def _feed(self, records: Iterable[Record], deliver: Deliver, group: asyncio.TaskGroup) -> None:
+        window: deque[asyncio.Task[Outcome | None]] = deque()
+        for record in records:
+            if self.stop.requested:
+                break
+            window.append(group.create_task(self._outcome(record, group)))
+            if len(window) >= self.width and not await self._deliver_first(window, deliver):
+                break
+        while window and await self._deliver_first(window, deliver):
+            pass
 
     async def _deliver_first(self, window: deque[asyncio.Task[Outcome | None]], deliver: Deliver) -> bool:
         outcome = await window.popleft()
@@ -109,16 +115,18 @@ class Runner:
         self.journal.note_failure(request.hash, error)
         self.tally.call(Usage(), None, retry=attempt > 1)
         logger.info("attempt %d failed: %s", attempt, error)
-        self.notify(self.tally)
+        self._notify()
 
     async def _outcome(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
         """The outcome of one record, whatever happens; None when the run stops before there is one."""
         try:
             return await self._answered(record, group)
+        except RunDirectoryError as error:
+            self.stop.request(error)
+            return None
         except Exception:  # the last guard: one record never stops a run, and its trace is kept
             logger.exception("record %r", record.key)
-            issue = Issue("internal", "internal.error", "$", traceback.format_exc(limit=-5))
-            return self._counted(Outcome(record, issues=(issue,)))
+            return self._counted(Outcome(record, issues=(_internal(),)))
 
     async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
         try:
@@ -157,6 +165,9 @@ class Runner:
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
+        except Exception:  # the last guard for the sender; a later run asks again
+            logger.exception("request %s", request.hash)
+            return _internal()
 
     async def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
         if error.retryable:  # all attempts are noted already
@@ -184,5 +195,15 @@ class Runner:
 
     def _counted(self, outcome: Outcome) -> Outcome:
         self.tally.count(outcome)
-        self.notify(self.tally)
+        self._notify()
         return outcome
+
+    def _notify(self) -> None:
+        try:
+            self.notify(self.tally)
+        except Exception as error:  # the watcher's own fault: it ends the run, and loses no answer
+            self.stop.request(error)
+
+
+def _internal() -> Issue:
+    return Issue("internal", "internal.error", "$", traceback.format_exc(limit=-5))

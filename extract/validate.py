@@ -6,10 +6,11 @@ import datetime as dt
 import json
 import re
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
+from fractions import Fraction
+from functools import cached_property, reduce
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -19,8 +20,8 @@ from pydantic import ValidationError
 
 from extract.checks import Check, run_check
 from extract.parse import ParseError, parse_json
-from extract.records import Completion, Issue, Outcome, Record
-from extract.schema import CompiledSchema
+from extract.records import Completion, Issue, Outcome, Record, path_to
+from extract.schema import CompiledSchema, places
 from extract.schema.cells import cells_of
 from extract.verbatim import UnreadableSpan, Verbatim, read, supports
 
@@ -31,7 +32,8 @@ _UNFINISHED = {
 }
 _FORMATS = FormatChecker(formats=())
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TIME = re.compile(r"\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE)
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
+_TIME = re.compile(rf"{_CLOCK}(:[0-5]\d(\.\d{{1,9}})?)?(Z|[+-]{_CLOCK})?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Judge:
         if issues:
             return replace(outcome, issues=tuple(issues))
         try:
-            instance = self.schema.model.model_validate(answer, context={"record": outcome.record})
+            # lax, since JSON has no dates or enums to be strict about, and the schema has checked the JSON types
+            instance = self.schema.model.model_validate(answer, strict=False, context={"record": outcome.record})
         except ValidationError as error:
             return replace(outcome, issues=tuple(_model_issues(error)))
         row, issues, flags = cells_of(self.schema.shape, instance)
@@ -72,12 +75,12 @@ class Judge:
         issues: list[Issue] = []
         for path, shape in self.schema.bindings:
             mark: Verbatim = shape.verbatim  # type: ignore[assignment]  # bindings have one
-            for holder, step, place in _places(answer, path):
+            for holder, step, place in places(answer, path):
                 found = holder[step]
                 if not isinstance(found, str):  # null, or a wrong type that the schema check names
                     continue
                 try:
-                    value = read(mark, found, shape.kind)  # type: ignore[arg-type]  # shapes admits only targets
+                    value = read(mark, found, shape.target)
                 except UnreadableSpan as error:
                     issues.append(Issue("schema", error.code, place, str(error), found))
                     continue
@@ -88,7 +91,7 @@ class Judge:
         return issues
 
     def _schema_issues(self, answer: Any) -> list[Issue]:
-        errors = sorted(self._validator.iter_errors(answer), key=lambda error: [str(step) for step in error.path])
+        errors = sorted(self._validator.iter_errors(answer), key=lambda error: _order(error.path))
         return [_schema_issue(error) for error in errors]
 
     @cached_property
@@ -123,18 +126,9 @@ def _typed(kind: str, value: Any) -> Any:
     return dt.date.fromisoformat(value) if kind == "date" else value
 
 
-def _places(node: Any, path: Sequence[str], place: str = "$") -> Iterable[tuple[Any, Any, str]]:
-    """(holder, key, JSON path) of every value at a wire path that the answer has."""
-    step, rest = path[0], path[1:]
-    if step == "*":
-        steps = [(index, f"{place}[{index}]") for index in range(len(node))] if isinstance(node, list) else []
-    else:
-        steps = [(step, f"{place}.{step}")] if isinstance(node, Mapping) and step in node else []  # type: ignore[list-item]
-    for key, name in steps:
-        if rest:
-            yield from _places(node[key], rest, name)
-        else:
-            yield node, key, name
+def _order(path: Iterable[int | str]) -> list[tuple[bool, int | str]]:
+    """Items of a list by number: the 2nd before the 10th."""
+    return [(isinstance(step, str), step) for step in path]
 
 
 def _schema_issue(error: SchemaViolation) -> Issue:
@@ -149,7 +143,7 @@ def _model_issues(error: ValidationError) -> list[Issue]:
 
 
 def _json_path(steps: Iterable[int | str]) -> str:
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return reduce(path_to, steps, "$")
 
 
 def _short(value: Any) -> Any:
@@ -173,8 +167,26 @@ def _is_integer(_: Any, value: Any) -> bool:
     return isinstance(value, int) or (isinstance(value, Decimal) and value == value.to_integral_value())
 
 
+def _multiple_of(validator: Any, step: Any, value: Any, _: Any) -> Iterator[SchemaViolation]:
+    """Exact for any size: the remainder of two Decimals fails beyond 28 digits."""
+    if validator.is_type(value, "number") and Fraction(value) % Fraction(step) != 0:
+        yield SchemaViolation(f"{value} is not a multiple of {step}")
+
+
+def _pattern(validator: Any, pattern: str, value: Any, _: Any) -> Iterator[SchemaViolation]:
+    """A pattern that only pydantic's own engine reads (such as \\p{L}) is left to the model."""
+    try:
+        found = not validator.is_type(value, "string") or re.search(pattern, value)
+    except re.error:
+        return
+    if not found:
+        yield SchemaViolation(f"{value!r} does not match {pattern!r}")
+
+
 _Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+    Draft202012Validator,
+    {"multipleOf": _multiple_of, "pattern": _pattern},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )
 
 

@@ -15,14 +15,16 @@ from extract import spans
 from extract.errors import ConfigError
 from extract.records import Record
 
-Kind = Literal["money", "date", "number", "line"]
+Kind = Literal["money", "date", "number", "line", "name"]
 Target = Literal["str", "int", "float", "decimal", "date"]
 
-KINDS: tuple[Kind, ...] = ("money", "date", "number", "line")
+KINDS: tuple[Kind, ...] = ("money", "date", "number", "line", "name")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_LABELLED: tuple[Kind, ...] = ("money", "date", "number")
 DEFAULT_LIMIT = 60  # candidates; above it the field goes plain and is checked afterwards
 
 
-class UnreadableSpan(ValueError):
+class UnreadableSpan(ValueError):  # noqa: N818  # it says what the span is
     """A span that cannot be read as the field's type, or in more than one way; `code` says which."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -34,11 +36,14 @@ class UnreadableSpan(ValueError):
 class Verbatim:
     """Marks a field whose value stands in the record: `Annotated[Decimal, Verbatim("money")]`.
 
-    kind: "money", "date", "number", "line", a regular expression (its first group, or the whole match, is the span),
+    kind: "money", "date", "number", "line", "name" (runs of capitalised words), a regular expression (its first group, or the whole match, is the span),
         or a function of the record that returns the spans.
     day_first: how 02/05/2018 reads; None refuses a date that reads both ways (code `verbatim.ambiguous`).
     column: where to look; None: every text column that the prompt uses.
     first: only this many candidates from the top of the text; None: all.
+    labelled: a candidate is shown with what stands before it on its line ("TOTAL 26.10" for 26.10), which tells a
+        small model far more than the bare amount; only for "money", "number" and "date".
+    trim: a line is shown without the code at its end ("SHOP SDN BHD" of "SHOP SDN BHD (519537-X)"); only for "line".
     limit: above this many candidates the field goes plain on the wire and is checked afterwards.
     """
 
@@ -46,6 +51,8 @@ class Verbatim:
     day_first: bool | None = None
     column: str | None = None
     first: int | None = None
+    labelled: bool = False
+    trim: bool = False
     limit: int = DEFAULT_LIMIT
 
     def __post_init__(self) -> None:
@@ -58,6 +65,8 @@ class Verbatim:
                 ) from None
         if self.limit < 1 or (self.first is not None and self.first < 1):
             raise ConfigError("Verbatim: limit and first must be at least 1")
+        if (self.labelled and self.kind not in _LABELLED) or (self.trim and self.kind != "line"):
+            raise ConfigError(f"Verbatim({self.kind!r}): labelled goes with {_LABELLED}, trim with 'line'")
 
 
 def candidates(mark: Verbatim, record: Record, columns: Sequence[str]) -> list[str]:
@@ -75,6 +84,8 @@ def read(mark: Verbatim, span: str, target: Target) -> Any:
 
     Raises UnreadableSpan.
     """
+    if mark.labelled and (bare := list(_bare_spans(mark, span))):
+        span = bare[-1].text  # the label stands before its value
     if target == "str":
         return span
     if target == "date":
@@ -85,14 +96,32 @@ def read(mark: Verbatim, span: str, target: Target) -> Any:
     return number
 
 
+def reading(mark: Verbatim, text: str, target: Target) -> Any:
+    """`read`, or None for what cannot be read; an ISO date always reads."""
+    if target == "date" and _ISO_DATE.fullmatch(text):
+        return text
+    try:
+        return read(mark, text, target)
+    except UnreadableSpan:
+        return None
+
+
+def offers(mark: Verbatim, span: str, target: Target) -> bool:
+    """Whether a candidate is worth offering: it reads as the target, or in two ways, which the judge tells apart."""
+    try:
+        value = read(mark, span, target)
+    except UnreadableSpan as error:
+        return error.code == "verbatim.ambiguous"
+    return target != "int" or value == int(value)
+
+
 def supports(mark: Verbatim, record: Record, columns: Sequence[str], value: Any) -> bool:
     """Whether some span of the record, read as the value's type, equals the value."""
     target = _target_of(value)
-    if target == "str":
-        return any(contains(text, value) for text in _texts(mark, record, columns)) or value in candidates(
-            mark, record, columns
-        )
-    return any(_reads_as(mark, span, target, value) for span in candidates(mark, record, columns))
+    if mark.kind == "line" and target == "str":  # part of a line will do
+        return any(contains(text, value) for text in _texts(mark, record, columns))
+    wanted = value.isoformat() if target == "date" else value if target == "str" else Decimal(str(value))
+    return any(reading(mark, span, target) == wanted for span in candidates(mark, record, columns))
 
 
 def contains(text: str, quote: str) -> bool:
@@ -103,19 +132,13 @@ def contains(text: str, quote: str) -> bool:
 
 def value_spans(text: str, value: Any) -> bool:
     """Whether a number or date of the text, in any usual writing, equals the value."""
+    if isinstance(value, dt.datetime):
+        value = value.date()  # the clock time is not looked for
     if isinstance(value, dt.date):
         orders = (True, False)
         return any(span.value == value for order in orders for span in spans.date_spans(text, day_first=order))
     number = Decimal(str(value))
     return any(span.value == number for span in [*spans.number_spans(text), *spans.money_spans(text)])
-
-
-def _reads_as(mark: Verbatim, span: str, target: Target, value: Any) -> bool:
-    try:
-        found = read(mark, span, target)
-    except UnreadableSpan:
-        return False
-    return bool(found == (value.isoformat() if target == "date" else Decimal(str(value))))
 
 
 def _target_of(value: Any) -> Target:
@@ -132,13 +155,20 @@ def _texts(mark: Verbatim, record: Record, columns: Sequence[str]) -> list[str]:
 def _find(mark: Verbatim, text: str) -> Iterable[str]:
     if isinstance(mark.kind, re.Pattern):
         return (match.group(1) if match.re.groups else match.group(0) for match in mark.kind.finditer(text))
+    bare = _bare_spans(mark, text)
+    return (span.shown for span in (spans.labelled(text, bare) if mark.labelled else bare))
+
+
+def _bare_spans(mark: Verbatim, text: str) -> list[spans.Span]:
+    if mark.kind == "line":
+        return spans.line_spans(text, trim=mark.trim)
     found: Mapping[Any, Callable[[str], list[spans.Span]]] = {
         "money": spans.money_spans,
         "date": spans.date_spans,
         "number": spans.number_spans,
-        "line": spans.line_spans,
+        "name": spans.name_spans,
     }
-    return (span.text for span in found[mark.kind](text))
+    return found[mark.kind](text)
 
 
 def _read_date(mark: Verbatim, span: str) -> dt.date:

@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ErrorClass.AUTH,
         errors.AuthenticationError,
-        frozenset({"unauthorized", "invalid_api_key", "authentication_error", "unauthenticated"}),
+        frozenset({"unauthorized", "invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"}),
         frozenset({401}),
         _KEY_HINT,
     ),
@@ -64,10 +64,17 @@ RULES: tuple[Rule, ...] = (
         ErrorClass.CONFIG,
         errors.NotFoundError,
         frozenset({"model_not_found", "model_not_available"}),
-        frozenset({404}),
+        frozenset({404, 405}),
         _MODEL_HINT,
     ),
-    Rule(ErrorClass.CONFIG, errors.PermissionDeniedError, statuses=frozenset({403}), hint=_MODEL_HINT),
+    Rule(
+        ErrorClass.CONFIG,
+        errors.PermissionDeniedError,
+        frozenset({"permission_denied"}),
+        frozenset({403}),
+        hint=_MODEL_HINT,
+    ),
+    Rule(ErrorClass.REQUEST, errors.BadRequestError, frozenset({"invalid_argument"})),
     Rule(ErrorClass.RATE, errors.RateLimitError, statuses=frozenset({429})),
     Rule(ErrorClass.TRANSIENT, errors.ServerError, statuses=frozenset({408, 409, 425})),
     Rule(ErrorClass.REQUEST, errors.BadRequestError, statuses=frozenset(range(400, 500))),
@@ -80,43 +87,53 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 _OTHERWISE = Rule(ErrorClass.TRANSIENT, errors.InvalidResponseError)
+_QUOTA_PER_DAY = Rule(
+    ErrorClass.BALANCE,
+    errors.InsufficientBalanceError,
+    hint="the quota of the day is used up; run the same command again tomorrow",
+)
+_SCHEMA_TOO_LARGE = Rule(
+    ErrorClass.CONFIG, errors.BadRequestError, hint="the schema is too large for the endpoint; simplify it"
+)
+_RATE = next(rule for rule in RULES if 429 in rule.statuses)
 _TOO_MANY_STATES = "too many states"
+_TOKEN_BUDGET = "exceeded token budget"  # noqa: S105  # a rate limit that comes as a 400
+_DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
+_TRY_AGAIN_IN = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
 
 
 def error_from(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
     """The typed error of one failed answer."""
     detail = _detail(body)
-    codes = {str(detail[key]).lower() for key in ("code", "type", "status") if detail.get(key) is not None}
-    status_in_body = next((int(code) for code in sorted(codes) if code.isdigit() and 400 <= int(code) < 600), None)
-    rule = _rule(codes, status_in_body or status)
-    message = str(detail.get("message") or detail.get("msg") or _page_title(body) or "no message")[:2000]
-    if rule.kind is ErrorClass.REQUEST and _TOO_MANY_STATES in message:
-        rule = Rule(
-            ErrorClass.CONFIG, errors.BadRequestError, hint="the schema is too large for the endpoint; simplify it"
-        )
-    if rule.error is errors.BadRequestError and status_in_body is None and codes & {"permission_denied"}:
-        rule = Rule(ErrorClass.CONFIG, errors.PermissionDeniedError, hint=_MODEL_HINT)
+    message = _message(detail, body)
+    rule = _rule(detail, message, status)
     code = detail.get("code") or detail.get("type")
+    asked = retry_after(headers)
     return rule.error(
         f"{status}: {message}",
         kind=rule.kind,
         status=status,
-        code=None if code is None else str(code),
+        code=None if code is None else str(code)[:200],
         request_id=headers.get("x-request-id") or headers.get("request-id"),
-        retry_after=retry_after(headers),
+        retry_after=_delay_in_body(detail, message) if asked is None else asked,
         hint=rule.hint,
         body=body[:MAX_BODY],
     )
 
 
 def has_error(document: Any) -> bool:
-    """Whether a JSON body of HTTP 200 is an error in disguise: {"error": …}, {"code": 401, "msg": …}."""
+    """Whether a JSON body of HTTP 200 is an error in disguise: {"error": …}, {"code": 401, "msg": …}, {"detail": …}."""
     if isinstance(document, list):
         return any(has_error(item) for item in document)
-    if not isinstance(document, dict) or document.get("choices"):
-        return isinstance(document, dict) and bool(document.get("error"))
-    code = document.get("code")
-    return bool(document.get("error")) or (isinstance(code, int) and code >= 400) or document.get("success") is False
+    if not isinstance(document, dict):
+        return False
+    if document.get("error"):
+        return True
+    if document.get("choices"):
+        return False
+    code = str(document.get("code", ""))
+    refused = code.isdecimal() and int(code) >= 400
+    return refused or document.get("success") is False or isinstance(document.get("detail"), str)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -138,26 +155,71 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
-def _rule(codes: set[str], status: int) -> Rule:
+def _rule(detail: Mapping[str, Any], message: str, status: int) -> Rule:
+    items = _items(detail)
+    codes = {str(detail[key]).lower() for key in ("code", "type", "status") if detail.get(key) is not None}
+    codes |= {str(item["reason"]).lower() for item in items if item.get("reason")}
+    status = next((int(code) for code in sorted(codes) if code.isdecimal() and 400 <= int(code) < 600), status)
     by_code = next((rule for rule in RULES if rule.codes & codes), None)
     by_status = next((rule for rule in RULES if status in rule.statuses), None)
-    return by_code or by_status or _OTHERWISE
+    found = by_code or by_status or _OTHERWISE
+    if found.kind is ErrorClass.RATE and any("PerDay" in str(item.get("violations")) for item in items):
+        return _QUOTA_PER_DAY
+    if found.kind is ErrorClass.REQUEST and _TOO_MANY_STATES in message:
+        return _SCHEMA_TOO_LARGE
+    if found.kind is ErrorClass.REQUEST and _TOKEN_BUDGET in message.lower():
+        return _RATE
+    return found
+
+
+def _items(detail: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Google's `details`: reasons, quotas, how long to wait."""
+    items = detail.get("details")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _delay_in_body(detail: Mapping[str, Any], message: str) -> float | None:
+    """Seconds to wait as the body says: `retryDelay: "5s"`, or "try again in 41.7s" in its text."""
+    for item in _items(detail):
+        found = _DELAY.fullmatch(str(item.get("retryDelay")))
+        if found:
+            return float(found[1])
+    found = _TRY_AGAIN_IN.search(message)
+    return float(found[1]) * (0.001 if found[2].lower() == "ms" else 1.0) if found else None
 
 
 def _detail(body: bytes) -> dict[str, Any]:
-    """The error object of any of the envelopes: {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}."""
+    """The error object of any of the envelopes: {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}.
+
+    A message that is itself such an envelope, as text, is opened too.
+    """
+    detail = _envelope(body)
+    message = detail.get("message")
+    inner = _envelope(message) if isinstance(message, str) and message.lstrip().startswith(("{", "[")) else {}
+    return {**detail, **inner}
+
+
+def _envelope(body: bytes | str) -> dict[str, Any]:
     try:
         document = from_json(body)
     except ValueError:
         return {}
     if isinstance(document, list) and document:
-        document = document[0]
+        document = next((item for item in document if isinstance(item, dict) and item.get("error")), document[0])
     if not isinstance(document, dict):
         return {"message": str(document)}
     error = document.get("error")
     if isinstance(error, dict):
         return error
-    return {**document, "message": error} if isinstance(error, str) else document
+    return {**document, "message": error} if isinstance(error, str) and error else document
+
+
+def _message(detail: Mapping[str, Any], body: bytes) -> str:
+    """What the server says; gateways keep the cause in `metadata.raw`."""
+    said = detail.get("message") or detail.get("msg") or detail.get("detail") or _page_title(body) or "no message"
+    metadata = detail.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return f"{said}: {raw}"[:2000] if raw else str(said)[:2000]
 
 
 def _page_title(body: bytes) -> str | None:

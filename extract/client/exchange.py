@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,10 +15,12 @@ from extract import __version__
 from extract.client.classify import error_from, has_error
 from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits
-from extract.errors import APIConnectionError, APIError, APITimeoutError, ErrorClass, InvalidResponseError
+from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of one answer
+MAX_TOKENS = 2**53  # more are no count of tokens
+QUOTED_KEY = 8  # characters; what is shorter is no real key, and may stand in any answer
 
 
 class Client:
@@ -34,8 +37,9 @@ class Client:
             "Accept": "application/json",
             "User-Agent": f"tablecast/{__version__}",
         }
-        if endpoint.api_key:
-            self._headers["Authorization"] = f"Bearer {endpoint.api_key.get_secret_value()}"
+        self._key = _usable_key(endpoint)
+        if self._key:
+            self._headers["Authorization"] = f"Bearer {self._key}"
         self._limits = limits
         self._transport = transport or default_transport(limits)
 
@@ -51,18 +55,30 @@ class Client:
         try:
             async with asyncio.timeout(self._limits.timeout):
                 status, headers, body = await self._post(request.body)
+        except httpx.ConnectTimeout as error:
+            raise APITimeoutError(
+                f"{self._place}: no connection within {self._limits.connect_timeout:g} s", kind=ErrorClass.TRANSIENT
+            ) from error
         except (TimeoutError, httpx.TimeoutException) as error:
             raise APITimeoutError(
                 f"no answer within {self._limits.timeout:g} s; it may have been billed", kind=ErrorClass.TRANSIENT
             ) from error
-        except (httpx.TransportError, OSError) as error:
+        except (httpx.RequestError, OSError) as error:
             raise APIConnectionError(
-                f"{self._url.host}:{self._url.port or self._url.scheme}: {str(error) or type(error).__name__}",
-                kind=ErrorClass.TRANSIENT,
+                f"{self._place}: {str(error) or type(error).__name__}", kind=ErrorClass.TRANSIENT
             ) from error
+        body = self._without_key(body)
         if status != 200:
             raise error_from(status, headers, body)
         return completion_from(body, headers)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._url.host}:{self._url.port or self._url.scheme}"
+
+    def _without_key(self, body: bytes) -> bytes:
+        """Some servers quote the key in their answer, and answers are kept."""
+        return body.replace(self._key.encode(), b"***") if len(self._key) >= QUOTED_KEY else body
 
     async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         timeout = {"connect": self._limits.connect_timeout, "pool": None}
@@ -80,16 +96,24 @@ def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
     """httpx's interface over Rust's reqwest: httpx's own pool slows down above some dozens of connections."""
     from pyreqwest.client import ClientBuilder
     from pyreqwest.compatibility.httpx import HttpxTransport
+    from pyreqwest.exceptions import PyreqwestError
+
+    class Transport(HttpxTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                return await super().handle_async_request(request)
+            except PyreqwestError as error:  # a kind that the library does not translate
+                raise httpx.TransportError(str(error)) from error
 
     builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
-    return HttpxTransport(builder.build())
+    return Transport(builder.build())
 
 
 def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:
     """The completion of an HTTP 200 body. Raises APIError when it holds an error or no completion."""
     try:
-        document = from_json(body)
-    except ValueError as error:
+        document = _document(body)
+    except (ValueError, RecursionError) as error:
         raise _invalid(f"HTTP 200, but no JSON: {error}", body, headers) from None
     if has_error(document):
         raise error_from(200, headers, body)
@@ -107,6 +131,24 @@ def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:
         reasoning=_text(message.get("reasoning_content")),
         request_id=headers.get("x-request-id"),
     )
+
+
+def _document(body: bytes) -> Any:
+    """The JSON of a body. Python's own reader takes what the strict one refuses in an envelope: half a surrogate pair."""
+    try:
+        return from_json(body)
+    except ValueError:
+        return json.loads(body)
+
+
+def _usable_key(endpoint: Endpoint) -> str:
+    """The key, empty for none. Raises ConfigError, without the key, for one that no header can hold."""
+    key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
+    if not all("!" <= character <= "~" for character in key):
+        raise ConfigError(
+            "the API key holds a blank, a line break or a letter that no key has", hint="set EXTRACT_API_KEY anew"
+        )
+    return key
 
 
 async def _read_capped(response: httpx.Response) -> bytes:
@@ -154,4 +196,4 @@ def _usage(usage: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_TOKENS else 0

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
 from extract.errors import SchemaError
+from extract.records import path_to
 from extract.schema.profiles import FORMATS, KEYWORDS, Profile
 from extract.schema.shapes import Shape, bindings, shape_of_model
 
@@ -138,16 +139,22 @@ def _full_schema(model: type[BaseModel]) -> JsonSchema:
     return _closed(_inlined(raw, raw.get("$defs", {})))
 
 
-def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
+def _inlined(node: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
     """The schema with every `$ref` replaced by what it names (words beside it win), and nullable parts made simple."""
-    if isinstance(node, list):
-        return [_inlined(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
+    while "$ref" in node:
         target = definitions[node["$ref"].removeprefix("#/$defs/")]
         node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
-    return _nullable({key: _inlined(value, definitions) for key, value in node.items() if key != "$defs"})
+    found: JsonSchema = {}
+    for key, value in node.items():
+        if key == "properties":  # whose keys are names of fields, such as "anyOf", not keywords
+            found[key] = {name: _inlined(child, definitions) for name, child in value.items()}
+        elif key == "items":
+            found[key] = _inlined(value, definitions)
+        elif key == "anyOf":
+            found[key] = [_inlined(part, definitions) for part in value]
+        elif key != "$defs":
+            found[key] = value
+    return _nullable(found)
 
 
 def _closed(node: JsonSchema) -> JsonSchema:
@@ -164,24 +171,23 @@ def _closed(node: JsonSchema) -> JsonSchema:
 
 def _wire(node: JsonSchema, profile: Profile, path: str, losses: list[Loss]) -> JsonSchema:
     """One node as the profile carries it."""
-    if "const" in node:
-        node = {**{key: value for key, value in node.items() if key != "const"}, "enum": [node["const"]]}
-    if "enum" in node and "type" not in node:
-        node = {"type": _type_of(node["enum"]), **node}
     kept: JsonSchema = {}
-    for key, value in node.items():
+    for key, value in _as_enum(node).items():
         if key in _ANNOTATIONS:
             continue
         if not _carries(profile, key, value):
             losses.append(Loss(path, key, "checked locally", value))
         elif key == "properties":
-            kept[key] = {name: _wire(child, profile, f"{path}.{name}", losses) for name, child in value.items()}
+            kept[key] = {name: _wire(child, profile, path_to(path, name), losses) for name, child in value.items()}
         elif key == "items":
             kept[key] = _wire(value, profile, f"{path}[*]", losses)
         else:
             kept[key] = value
     if "properties" in kept:
         kept["required"] = list(kept["properties"])
+        if kept["additionalProperties"] is not False:
+            losses.append(Loss(path, "additionalProperties", "rewritten to false", kept["additionalProperties"]))
+            kept["additionalProperties"] = False
     return kept
 
 
@@ -194,15 +200,23 @@ def _carries(profile: Profile, keyword: str, value: Any) -> bool:
 
 def _nullable(node: JsonSchema) -> JsonSchema:
     """`anyOf: [X, null]` as X with a type array, the form that every gateway takes."""
-    parts = node.get("anyOf")
-    if not parts or {"type": "null"} not in parts:
+    parts = node.get("anyOf", [])
+    others = [part for part in parts if part != {"type": "null"}]
+    if len(others) != 1 or len(parts) == 1:  # no union, or one that a user's own JSON Schema brought
         return node
-    (inner,) = [part for part in parts if part != {"type": "null"}]  # shapes refuses other unions
-    inner = {"type": _type_of(inner["enum"]), **inner} if "enum" in inner and "type" not in inner else dict(inner)
-    inner["type"] = [inner["type"], "null"] if isinstance(inner["type"], str) else inner["type"]
-    if "enum" in inner:
+    inner = _as_enum(others[0])
+    if isinstance(inner.get("type"), str):
+        inner["type"] = [inner["type"], "null"]
+    if "enum" in inner and None not in inner["enum"]:
         inner["enum"] = [*inner["enum"], None]
     return inner | {key: value for key, value in node.items() if key != "anyOf"}
+
+
+def _as_enum(node: JsonSchema) -> JsonSchema:
+    """A closed list in one form: `enum` with its type, never `const`."""
+    if "const" in node:
+        node = {**{key: value for key, value in node.items() if key != "const"}, "enum": [node["const"]]}
+    return {"type": _type_of(node["enum"]), **node} if "enum" in node and "type" not in node else dict(node)
 
 
 def _type_of(values: list[Any]) -> str | list[str]:
@@ -216,7 +230,9 @@ def _bound_to_source(wire: JsonSchema, path: tuple[str, ...], shape: Shape) -> l
     if shape.kind == "str":
         return []
     node = node_at(wire, path)
-    place = "$" + "".join("[*]" if step == "*" else f".{step}" for step in path)
+    place = "$"
+    for step in path:
+        place = f"{place}[*]" if step == "*" else path_to(place, step)
     dropped = [Loss(place, key, "checked locally", node[key]) for key in node if key not in ("type", "description")]
     rewritten = Loss(place, "type", "rewritten to a span of the record", node["type"])
     described = {"description": node["description"]} if "description" in node else {}
@@ -232,13 +248,27 @@ def node_at(schema: JsonSchema, path: tuple[str, ...]) -> JsonSchema:
     return schema
 
 
+def places(node: Any, path: Sequence[str], place: str = "$") -> Iterator[tuple[Any, Any, str]]:
+    """(holder, key, JSON path) of every value at a wire path that the answer has."""
+    step, rest = path[0], path[1:]
+    if step == "*":
+        keys: list[Any] = list(range(len(node))) if isinstance(node, list) else []
+    else:
+        keys = [step] if isinstance(node, Mapping) and step in node else []
+    for key in keys:
+        if rest:
+            yield from places(node[key], rest, path_to(place, key))
+        else:
+            yield node, key, path_to(place, key)
+
+
 def _local_only(shape: Shape, path: str = "$") -> list[Loss]:
     """What no JSON Schema keyword says: digits of a Decimal."""
     if shape.kind == "decimal":
         return [Loss(path, "decimal digits", "checked locally", list(shape.digits or ()))]
     if shape.kind == "list" and shape.item:
         return _local_only(shape.item, f"{path}[*]")
-    return [loss for _, wire, child in shape.fields for loss in _local_only(child, f"{path}.{wire}")]
+    return [loss for _, wire, child in shape.fields for loss in _local_only(child, path_to(path, wire))]
 
 
 def _source(kind: type) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AwareDatetime, BaseModel, NaiveDatetime
+from pydantic import AwareDatetime, BaseModel, NaiveDatetime, RootModel
 from pydantic.fields import FieldInfo
 
 from extract.errors import SchemaError
@@ -31,7 +31,10 @@ _SCALARS: dict[type, Scalar] = {
     dt.time: "time",
 }
 _BOUND: dict[str, Target] = {"str": "str", "int": "int", "float": "float", "decimal": "decimal", "date": "date"}
-_NOT_YET = "this type has no place in a table yet; use str, int, float, bool, Decimal, date, datetime, time, Enum, Literal, Optional, list or a nested model"
+_NOT_YET = (
+    "this type has no place in a table yet; use str, int, float, bool, Decimal, date, datetime, time, Enum, Literal, "
+    "Optional, list or a nested model"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +51,39 @@ class Shape:
     verbatim: Verbatim | None = None
     description: str | None = None
 
+    @property
+    def target(self) -> Target:
+        """What a chosen span is read as; only for what `Verbatim` can bind."""
+        return _BOUND[self.kind]
+
 
 def shape_of_model(model: type[BaseModel], path: str = "", seen: tuple[type, ...] = ()) -> Shape:
     """The shape of a model; raises SchemaError that names the field."""
     if model in seen:
         cycle = " -> ".join(kind.__name__ for kind in (*seen[seen.index(model) :], model))
         raise SchemaError(f"recursive model: {cycle}", path=path or model.__name__, hint="a table has a fixed depth")
-    fields = tuple(
+    if issubclass(model, RootModel):
+        raise SchemaError("a RootModel is no object with named fields", path=path or model.__name__, hint=_NOT_YET)
+    found = [
         (name, _wire_name(name, info, _at(path, name)), _shape_of_field(info, _at(path, name), (*seen, model)))
         for name, info in model.model_fields.items()
-        if not info.exclude
-    )
+    ]
+    _check_names(model, found, path)
+    # an excluded field is asked for and judged, but has no column
+    fields = tuple(field for field in found if not model.model_fields[field[0]].exclude)
     if not fields:
         raise SchemaError("the model has no fields", path=path or model.__name__)
     return Shape("object", fields=fields)
+
+
+def _check_names(model: type[BaseModel], fields: list[tuple[str, str, Shape]], path: str) -> None:
+    taken: dict[str, str] = {}
+    for name, wire, shape in fields:
+        if wire in taken:
+            raise SchemaError(f"has the alias {wire!r} of the field {taken[wire]!r}", path=_at(path, name))
+        if model.model_fields[name].exclude and bindings(shape):
+            raise SchemaError("Verbatim on an excluded field", path=_at(path, name), hint="give the field a column")
+        taken[wire] = name
 
 
 def bindings(shape: Shape, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Shape]]:
@@ -90,13 +112,15 @@ def _shape_of_field(info: FieldInfo, path: str, seen: tuple[type, ...]) -> Shape
 
 
 def _shape(annotation: Any, metadata: list[Any], path: str, seen: tuple[type, ...]) -> Shape:
-    if annotation in (AwareDatetime, NaiveDatetime):
+    if annotation in (AwareDatetime, NaiveDatetime) and not any(isinstance(item, Verbatim) for item in metadata):
         return Shape("datetime", naive=annotation is NaiveDatetime)
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)
         flat = [part for item in more for part in (item.metadata if isinstance(item, FieldInfo) else [item])]
-        return _shape(inner, [*metadata, *flat], path, seen)
+        described = [item.description for item in more if isinstance(item, FieldInfo) and item.description]
+        shape = _shape(inner, [*metadata, *flat], path, seen)
+        return _with(shape, description=described[-1] if described else None)
     if origin in (Union, types.UnionType):
         return _union(annotation, metadata, path, seen)
     if origin is Literal:
@@ -152,15 +176,19 @@ def _enum(values: tuple[Any, ...], metadata: list[Any], path: str) -> Shape:
 
 
 def _digits(metadata: list[Any], path: str) -> tuple[int, int]:
-    """Precision and scale from `max_digits` and `decimal_places`; without them 38 digits, 9 of them decimals."""
+    """Precision and scale that hold whatever `max_digits` and `decimal_places` admit.
+
+    Without both 38 digits, 9 of them decimals; with `max_digits` alone that many before the point and up to 9 after.
+    """
     limits = {
         name: getattr(item, name)
         for item in metadata
         for name in ("max_digits", "decimal_places")
         if getattr(item, name, None) is not None
     }
-    scale = limits.get("decimal_places", 9)
-    precision = limits.get("max_digits", 38)
+    digits = limits.get("max_digits")
+    scale = limits.get("decimal_places", 9 if digits is None else min(9, digits))
+    precision = 38 if digits is None else digits + (scale if "decimal_places" not in limits else 0)
     if not 1 <= precision <= 76 or not 0 <= scale <= precision:
         raise SchemaError(f"a Decimal of {precision} digits, {scale} decimals", path=path, hint="at most 76 digits")
     return precision, scale

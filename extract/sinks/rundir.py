@@ -27,6 +27,7 @@ NEXT = ".next"
 OLD = ".old"
 FORMAT = 1
 
+_NEEDED = {"fingerprints", "shards", "complete", "table_format"}  # what a run reads of a manifest
 _OURS = {MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
 
 
@@ -49,9 +50,15 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _refuse_foreign(path)
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path / LOCK)
+        try:
+            _refuse_foreign(path)
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(path / LOCK)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{path} cannot be a run directory: {error.strerror}", hint="name another folder with --out"
+            ) from error
+        self._signed = False
         try:
             self._settle()
         except BaseException:
@@ -62,7 +69,15 @@ class RunDirectory:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._signed:
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)  # which releases it, as the end of the process would
+
+    def sign(self) -> None:
+        """Name this process in the lock, for the message to others; a run with nothing to do changes no byte."""
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        self._signed = True
 
     @property
     def journal_path(self) -> Path:
@@ -111,8 +126,10 @@ class RunDirectory:
         waiting = read_manifest(self.path / NEXT)
         if waiting is not None and waiting["complete"]:
             self.put_in_place()
-        for folder in (self.path, self.path / TABLE, self.path / QUARANTINE):
-            remove_temps(folder)
+        self._drop(OLD)
+        for root in (self.path, self.path / NEXT):
+            for folder in (root, root / TABLE, root / QUARANTINE):
+                remove_temps(folder)
 
     def _drop(self, name: str) -> None:
         if (self.path / name).exists():
@@ -128,8 +145,8 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}", hint="remove it to make the tables anew") from error
-    if not isinstance(found, dict) or "fingerprints" not in found or "shards" not in found:
-        raise RunDirectoryError(f"{path} is no manifest of a run")
+    if not isinstance(found, dict) or not found.keys() >= _NEEDED:
+        raise RunDirectoryError(f"{path} is no manifest of a run", hint="remove it to make the tables anew")
     if found.get("format", 0) > FORMAT:
         raise RunDirectoryError(f"{path} was written by a newer version", hint="upgrade tablecast")
     return found
@@ -163,14 +180,15 @@ def _locked(path: Path) -> int:
     handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         owner = os.read(handle, 20).decode("ascii", "replace").strip()
         os.close(handle)
         raise RunDirectoryError(
             f"{path.parent} is in use by process {owner or '?'}", hint="wait for it, or name another folder with --out"
         ) from None
-    os.ftruncate(handle, 0)
-    os.write(handle, str(os.getpid()).encode())
+    except OSError:
+        os.close(handle)
+        raise
     return handle
 
 

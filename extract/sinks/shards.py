@@ -134,6 +134,7 @@ def _read_csv(path: Path, schema: pa.Schema | None) -> pa.Table:
     types = {} if schema is None else {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
     return pacsv.read_csv(
         path,
+        read_options=pacsv.ReadOptions(block_size=min(2**31 - 1, path.stat().st_size + 1)),  # a row lies in one block
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
             column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False

@@ -6,6 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ class Source:
 
     @property
     def key_type(self) -> pa.DataType:
-        return self.arrow_types[self.key] if self.key else pa.int64()
+        kind = self.arrow_types[self.key] if self.key else pa.int64()
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
 
     def check(self) -> None:
         """Refuse a key column that is not there or cannot be a key. Raises ConfigError."""
@@ -73,9 +75,7 @@ class Source:
 
     def records(self) -> Iterator[Record]:
         """The records in order. Raises InputError for a null key."""
-        for position, row in enumerate(self.rows):
-            if self.limit is not None and position >= self.limit:
-                return
+        for position, row in enumerate(islice(self.rows, self.limit)):
             yield Record(self._key_of(row, position), position, row.values, row.line, row.problem)
 
     def scan(self) -> Scan:

