@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrapt import when_imported
 
-__version__ = "0.1.0"
+from extract.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from extract import checks as checks

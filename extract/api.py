@@ -6,7 +6,7 @@ import asyncio
 import platform
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from extract import __version__
+from extract import __version__, progress
 from extract.client import Client
 from extract.config import Endpoint
 from extract.errors import ConfigError, RunDirectoryError, RunStopped
@@ -26,7 +26,7 @@ from extract.pipeline import Pipeline, Prepared, default_out, prepare
 from extract.records import Outcome
 from extract.report import Report, Tally, by_number
 from extract.retry import with_retries
-from extract.runner import Runner, Stop, until_stopped
+from extract.runner import Runner, Stop, journaled, until_stopped
 from extract.sinks import QUARANTINE, TABLE, RunDirectory, Shard, ShardWriter, read_shards, write_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan, open_source
@@ -94,8 +94,8 @@ def run(
 
     source: path, DataFrame or Arrow table; None: the pipeline's own. out: run directory, default `out/<name>`; the same
     call again asks only for what has no answer yet. endpoint: default the pipeline's, else the environment's. local:
-    the model on this machine. limit: only the first records. on_progress: called with the running `Tally`.
-    transport: any httpx transport in place of the built-in one.
+    the model on this machine. limit: only the first records. on_progress: called with the running `Tally`,
+    None: a progress bar in a notebook. transport: any httpx transport in place of the built-in one.
 
     Ctrl-C finishes the calls in flight and raises RunStopped; a second one ends at once.
     Raises ConfigError and InputError before any call; RunStopped and APIError when the run cannot go on.
@@ -133,8 +133,9 @@ async def arun(
     """`run` for a running event loop. `stop.request(reason)` ends the run early, from any thread."""
     prepared = prepare_run(pipeline, source, endpoint=endpoint, local=local, limit=limit)
     scan = await asyncio.to_thread(prepared.source.scan)
-    job = _Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), on_progress or _silent)
-    return Result(job.out, await job.run(transport), prepared, max_failed)
+    with nullcontext(on_progress) if on_progress else progress.default() as notify:
+        job = _Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)
+        return Result(job.out, await job.run(transport), prepared, max_failed)
 
 
 def prepare_run(
@@ -186,7 +187,7 @@ class _Job:
         shelf.write_manifest()
         self.stop.attach()
         position = sum(shard.records for shard in shards)
-        records = islice(self.prepared.source.records(), position, None)
+        records = islice(self.prepared.source.records_of(self.scan), position, None)
         with _local_server(self.prepared.endpoint) as endpoint:
             async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
                 runner = self._runner(client, journal, tally)
@@ -203,7 +204,10 @@ class _Job:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
         limited = until_stopped(
-            with_limits(until_stopped(client, self.stop), limits, pipeline.model, sleep=self.stop.sleep), self.stop
+            with_limits(
+                until_stopped(journaled(client, journal), self.stop), limits, pipeline.model, sleep=self.stop.sleep
+            ),
+            self.stop,
         )
         runner = Runner(
             build=self.prepared.build,
@@ -396,7 +400,3 @@ def _in_thread(work: Callable[[], Coroutine[Any, Any, Result]], stop: Stop) -> R
     if failure:
         raise failure[0]
     return answer[0]
-
-
-def _silent(tally: Tally) -> None:
-    return

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract import __version__
 from extract.errors import APIError, ConfigError, ExtractError, InputError, RunStopped
+from extract.version import __version__
 
 if TYPE_CHECKING:
     from extract.pipeline import Pipeline, Prepared
     from extract.progress import OnProgress
-    from extract.records import Issue
 
 EXIT_USAGE = 2
 EXIT_FAILED_RECORDS = 3
@@ -139,14 +138,15 @@ def check(
     """Find out everything that can be known before paying. Sends nothing."""
     from extract.api import prepare_run
     from extract.loading import load_pipeline
+    from extract.survey import survey, survey_text
 
     pipeline = load_pipeline(name).with_settings(_settings(settings))
     prepared = prepare_run(pipeline, source, local=local, limit=limit)
-    found = _survey(prepared, None)
+    found = survey(prepared, None)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        typer.echo(_survey_text(found))
+        typer.echo(survey_text(found))
 
 
 @app.command()
@@ -295,86 +295,27 @@ def _settings(given: list[str] | None) -> dict[str, str]:
 def _dry_run(prepared: Prepared, out: Path | None, as_json: bool) -> None:
     from extract.pipeline import default_out
     from extract.sinks.rundir import JOURNAL
+    from extract.survey import survey, survey_text
 
     journal = (out or default_out(prepared.pipeline)) / JOURNAL
-    found = _survey(prepared, journal if journal.exists() else None)
+    found = survey(prepared, journal if journal.exists() else None)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
-    typer.echo(_survey_text(found))
+    typer.echo(survey_text(found))
     if found["first_request"]:
         typer.echo("\nThe first request:")
         typer.echo(json.dumps(found["first_request"], indent=2, ensure_ascii=False))
-
-
-def _survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
-    """Every record looked at and every request built; nothing sent."""
-    from contextlib import ExitStack
-
-    from extract.journal import Journal
-    from extract.requests import Unaskable, estimated_tokens
-
-    scan = prepared.source.scan()
-    answered = tokens = 0
-    asked: set[str] = set()
-    unaskable: list[tuple[Any, Issue]] = []
-    first: dict[str, Any] | None = None
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal(journal_path)) if journal_path else None
-        for record in prepared.source.records():
-            try:
-                request = prepared.build(record)
-            except Unaskable as error:
-                unaskable.append((record.key, error.issue))
-                continue
-            first = first or json.loads(request.body)
-            if request.hash in asked or (journal and journal.lookup(request.hash)):
-                answered += 1
-            else:
-                asked.add(request.hash)
-                tokens += estimated_tokens(request)
-    model = prepared.pipeline.model
-    most = len(asked) * model.max_tokens
-    return {
-        "source": prepared.source.label,
-        "records": scan.count,
-        "requests": len(asked),
-        "answered": answered,
-        "quarantined_unasked": [
-            {"key": key, "reason": issue.code, "message": issue.message} for key, issue in unaskable
-        ],
-        "input_tokens_estimate": tokens,
-        "output_tokens_at_most": most,
-        "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(tokens, most)],
-        "model": prepared.model_name,
-        "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
-        "losses": [str(loss) for loss in prepared.schema.losses],
-        "first_request": first,
-    }
-
-
-def _survey_text(found: dict[str, Any]) -> str:
-    low, high = found["cost_usd_estimate"]
-    unasked = found["quarantined_unasked"]
-    lines = [
-        f"{found['source']}: {found['records']:,} records",
-        f"{found['requests']:,} requests to {found['model']} at {found['endpoint']}; {found['answered']:,} records need none",
-        f"about {found['input_tokens_estimate']:,} input tokens, at most {found['output_tokens_at_most']:,} output tokens",
-        f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
-        f"{len(unasked):,} records go to the quarantine without a request",
-        *(f"  {item['key']}: {item['reason']}: {item['message']}" for item in unasked[:10]),
-        *([f"  … and {len(unasked) - 10:,} more"] if len(unasked) > 10 else []),
-        f"{len(found['losses'])} constraints are not on the wire and are checked locally (extract schema shows them)",
-    ]
-    return "\n".join(lines)
 
 
 def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
     counts, tokens = manifest["counts"], manifest["tokens"]
     reasons = ", ".join(f"{code} {number}" for code, number in manifest["reasons"].items())
     lines = [
-        f"{run_dir}: {manifest['pipeline']} on {manifest['source']}, {'complete' if manifest['complete'] else 'not complete'}",
-        f"{counts['in']:,} in, {counts['ok']:,} ok, {counts['quarantined']:,} quarantined, {counts['pending']:,} pending",
+        f"{run_dir}: {manifest['pipeline']} on {manifest['source']}, "
+        f"{'complete' if manifest['complete'] else 'not complete'}",
+        f"{counts['in']:,} in, {counts['ok']:,} ok, {counts['quarantined']:,} quarantined, "
+        f"{counts['pending']:,} pending",
         *([f"reasons: {reasons}"] if reasons else []),
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",

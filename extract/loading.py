@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +44,9 @@ def _object(place: str, attribute: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        names = [name for name, value in vars(module).items() if not name.startswith("_") and not _is_imported(value)]
+        names = [
+            name for name, value in vars(module).items() if not name.startswith("_") and not _is_imported(value, module)
+        ]
         raise ConfigError(f"{place} has no {attribute!r}", hint=f"it has: {', '.join(names)}") from None
 
 
@@ -101,5 +104,7 @@ def _dotted(path: Path) -> str | None:
     return ".".join(parts) if all(part.isidentifier() for part in parts) and len(parts) > 1 else None
 
 
-def _is_imported(value: Any) -> bool:
-    return isinstance(value, ModuleType) or getattr(value, "__module__", None) in ("extract", "typing")
+def _is_imported(value: Any, module: ModuleType) -> bool:
+    if isinstance(value, type) or inspect.isroutine(value):
+        return value.__module__ != module.__name__
+    return isinstance(value, ModuleType)

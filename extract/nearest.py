@@ -1,11 +1,11 @@
-"""The examples most like a record: BM25 over words and word pairs, in memory, no model."""
+"""The examples most like a record: BM25 over words, word pairs and letter runs, in memory, no model."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 _WORD = re.compile(r"\w+")
@@ -39,5 +39,11 @@ class Nearest:
 
 
 def _terms(text: str) -> list[str]:
+    """Words, pairs of words, and runs of three and four letters, which see through endings and misspelling."""
     words = _WORD.findall(text.casefold())
-    return words + [f"{a} {b}" for a, b in pairwise(words)]
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    return [*words, *pairs, *(run for word in words for run in _runs(f"<{word}>"))]
+
+
+def _runs(word: str) -> Iterator[str]:
+    return (f"#{word[at : at + size]}" for size in (3, 4) for at in range(len(word) - size + 1))

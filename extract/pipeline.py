@@ -117,7 +117,7 @@ class Prepared:
         parts = [
             *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
             pipeline.neutralise_formulas,
-            *(prompt.system, prompt.user, prompt.nearest, prompt.loaded_examples),
+            *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.form, self.schema.fingerprint),
             [_check_source(check) for check in pipeline.checks],
         ]

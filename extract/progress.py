@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from extract.report import Tally
@@ -78,6 +79,11 @@ def in_notebook() -> Iterator[OnProgress]:
 def unseen() -> Iterator[OnProgress]:
     """Nothing is shown."""
     yield lambda tally: None
+
+
+def default() -> AbstractContextManager[OnProgress]:
+    """What a run shows unasked: a bar in a notebook that has tqdm, else nothing."""
+    return in_notebook() if is_notebook() and find_spec("tqdm") else unseen()
 
 
 def is_notebook() -> bool:

@@ -50,6 +50,8 @@ class Prompt:
     examples: few-shot examples, sent as earlier turns: `Example`s, {"record", "answer"} dicts, or a JSONL file of such.
     nearest: send only this many examples, those whose prompt text is most like the record's, the closest last;
         None sends all, in order.
+    narrow: enum fields that are offered only the values which the nearest examples answer with; for long lists of
+        labels. A right value that none of them has cannot be chosen then.
     media: columns that hold files; not supported yet.
     """
 
@@ -57,6 +59,7 @@ class Prompt:
     system: str | None = None
     examples: Sequence[Example | Mapping[str, Any]] | str | Path = ()
     nearest: int | None = None
+    narrow: Sequence[str] = ()
     media: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
@@ -64,6 +67,8 @@ class Prompt:
             raise PromptError("media columns are not supported yet", hint="put the document's text into a column")
         if self.nearest is not None and self.nearest < 0:
             raise PromptError(f"nearest is {self.nearest}", hint="a whole number from 0, or None for all examples")
+        if self.narrow and not self.nearest:
+            raise PromptError("narrow needs nearest examples", hint="say how many: nearest=8")
 
     @cached_property
     def _user(self) -> Any:
@@ -143,10 +148,15 @@ class Prompt:
 
     def messages(self, record: Record) -> list[Message]:
         """System message, examples as turns, and the record's own message. Raises PromptError."""
+        return self.fitted(record)[0]
+
+    def fitted(self, record: Record) -> tuple[list[Message], list[Example]]:
+        """The messages for a record, and the examples that they hold. Raises PromptError."""
         head = [{"role": "system", "content": self._rendered(self._system, record)}] if self._system else []
         user = self._rendered(self._user, record)
-        turns = [message for index in self._chosen(user) for message in self._turns[index]]
-        return [*head, *turns, {"role": "user", "content": user}]
+        chosen = self._chosen(user)
+        turns = [message for index in chosen for message in self._turns[index]]
+        return [*head, *turns, {"role": "user", "content": user}], [self.loaded_examples[index] for index in chosen]
 
     def _chosen(self, user: str) -> Sequence[int]:
         if self.nearest is None or self.nearest >= len(self._turns):

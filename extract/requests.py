@@ -49,7 +49,8 @@ class RequestBuilder:
             raise Unaskable(record.problem)
         schema = self._schema_for(record)
         try:
-            messages = self.prompt.messages(record)
+            messages, examples = self.prompt.fitted(record)
+            schema = self._narrowed(schema, examples)
             body = to_json({**self._head, "messages": messages, **self._tail, **self._response_format(schema)})
         except PromptError as error:
             raise Unaskable(Issue("prompt", "prompt.render", "$", error.message)) from error
@@ -66,6 +67,9 @@ class RequestBuilder:
             Example(example.record, self._wire_answer(number, example))
             for number, example in enumerate(self.prompt.loaded_examples, 1)
         ]
+        for name in self.prompt.narrow:
+            if "enum" not in self.schema.wire_schema["properties"].get(name, {}):
+                raise PromptError(f"narrow names {name!r}, which is no enum field of the schema")
         fitted = replace(self, prompt=replace(self.prompt, examples=tuple(examples)))
         fitted.check_examples()
         return fitted
@@ -134,6 +138,17 @@ class RequestBuilder:
         schema = copy.deepcopy(self.schema.wire_schema)
         for path, shape in self.schema.bindings:
             self._offer(record, schema, path, shape)
+        return schema
+
+    def _narrowed(self, schema: JsonSchema, examples: Sequence[Example]) -> JsonSchema:
+        """The schema with the enums that the prompt narrows cut to what the examples answer, in the enum's order."""
+        if not self.prompt.narrow:
+            return schema
+        schema = copy.deepcopy(schema)
+        for name in self.prompt.narrow:
+            node = schema["properties"][name]
+            answers = [example.answer.get(name) for example in examples]
+            node["enum"] = [value for value in node["enum"] if value in answers]
         return schema
 
     def _offer(self, record: Record, schema: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:

@@ -67,9 +67,29 @@ def until_stopped(send: Sender, stop: Stop) -> Sender:
     return sender
 
 
+def journaled(send: Sender, journal: Journal) -> Sender:
+    """A sender whose answers, and refusals that are final for a record, are stored when it returns.
+
+    It stands inside the limits: a permit is held until the answer is stored, so that a crash costs no more calls than
+    there are permits.
+    """
+
+    async def sender(request: ChatRequest) -> Completion:
+        try:
+            completion = await send(request)
+        except APIError as error:
+            if not error.retryable and not error.stops_run:
+                await journal.store_refusal(request.hash, error)
+            raise
+        await journal.store(request.hash, completion)
+        return completion
+
+    return sender
+
+
 @dataclass
 class Runner:
-    """Runs records through build, journal, send and judge. `send` retries and limits by itself."""
+    """Runs records through build, journal, send and judge. `send` retries, limits and stores by itself."""
 
     build: RequestBuilder
     judge: Judge
@@ -159,9 +179,9 @@ class Runner:
             completion = await self.send(request)
             cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
             self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
-            return await self.journal.store(request.hash, completion)
+            return self.journal.lookup(request.hash)
         except APIError as error:
-            return await self._refused(request, error)
+            return self._refused(request, error)
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
@@ -169,7 +189,7 @@ class Runner:
             logger.exception("request %s", request.hash)
             return _internal()
 
-    async def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
+    def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
         if error.retryable:  # all attempts are noted already
             return Issue("request", f"api.{error.kind}", "$", error.message, error.code)
         self.tally.call(Usage(), None, retry=self._failures.get(request.hash, 0) > 0)
@@ -177,7 +197,7 @@ class Runner:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
             return None
-        return await self.journal.store_refusal(request.hash, error)
+        return self.journal.lookup(request.hash)
 
     def _judged(self, record: Record, request: ChatRequest, answer: Answer) -> Outcome:
         if answer.kind != COMPLETION:

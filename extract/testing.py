@@ -75,13 +75,14 @@ class ScriptedServer:
         self.in_flight = 0
         self.most_in_flight = 0
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._port = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._ready = threading.Event()
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+        return f"http://127.0.0.1:{self._port}/v1"
 
     def endpoint(self, **settings: Any) -> Endpoint:
         """An endpoint at this server."""

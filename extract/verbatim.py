@@ -36,8 +36,8 @@ class UnreadableSpan(ValueError):  # noqa: N818  # it says what the span is
 class Verbatim:
     """Marks a field whose value stands in the record: `Annotated[Decimal, Verbatim("money")]`.
 
-    kind: "money", "date", "number", "line", "name" (runs of capitalised words), a regular expression (its first group, or the whole match, is the span),
-        or a function of the record that returns the spans.
+    kind: "money", "date", "number", "line", "name" (runs of capitalised words), a regular expression (its first
+        group, or the whole match, is the span), or a function of the record that returns the spans.
     day_first: how 02/05/2018 reads; None refuses a date that reads both ways (code `verbatim.ambiguous`).
     column: where to look; None: every text column that the prompt uses.
     first: only this many candidates from the top of the text; None: all.

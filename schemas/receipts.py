@@ -1,4 +1,4 @@
-"""Till receipts: who sold, when, and how much was to pay. Every value is chosen among the printed spans of the receipt."""
+"""Till receipts: who sold, when, and how much was to pay. Every value is a printed span of the receipt."""
 
 from __future__ import annotations
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
+
+from extract.verbatim import Verbatim
 
 EatType = Literal["restaurant", "pub", "cafe", "food truck"]
 Food = Literal["British", "French", "Greek", "Indian", "Italian", "Japanese", "Mexican", "Thai"]
@@ -16,7 +18,7 @@ Area = Literal["city centre", "riverside", "suburbs"]
 class Restaurant(BaseModel):
     """A place to eat, as a sentence or two describe it. A field is null when the text does not say it."""
 
-    name: str = Field(min_length=1, description="Name of the place, as written")
+    name: Annotated[str, Verbatim("name")] = Field(description="Name of the place, as written")
     eat_type: EatType | None = Field(description="Kind of place; null when not said")
     food: Food | None = Field(description="Kitchen; null when not said")
     price_range: PriceRange | None = Field(description="How much a meal costs; null when not said")
@@ -24,6 +26,6 @@ class Restaurant(BaseModel):
     family_friendly: bool | None = Field(
         description="true: children are welcome; false: they are not; null when not said",
     )
-    near: str | None = Field(
+    near: Annotated[str, Verbatim("name")] | None = Field(
         description="Name of the place that it is near to, without a leading 'the' in lower case; null when not said",
     )

@@ -48,7 +48,7 @@ def test_replaced_checks_and_keeps_the_rest() -> None:
     limits = Limits(max_requests=5).replaced({"concurrency": "8"})
     assert Limits(max_requests=5, concurrency=8) == limits
     assert {"max_requests", "concurrency"} == limits.model_fields_set
-    with pytest.raises(ConfigError, match="Limits.concurrency"):
+    with pytest.raises(ConfigError, match=r"Limits\.concurrency"):
         limits.replaced({"concurrency": "-1"})
 
 
@@ -88,7 +88,7 @@ def test_a_url_may_hold_an_at_sign_in_its_path() -> None:
 def test_a_key_goes_over_plain_http_to_loopback_only(host: str) -> None:
     """Loopback is this machine; any other host needs https."""
     assert Endpoint(base_url=f"http://{host}:8080/v1", api_key="sk-1")
-    with pytest.raises(ConfigError, match="plain http"):
+    with pytest.raises(ConfigError, match=r"plain http"):
         Endpoint(base_url="http://example.com/v1", api_key="sk-1")
     assert Endpoint(base_url="http://example.com/v1")
 

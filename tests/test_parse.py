@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -83,6 +84,8 @@ def test_depth_and_digits_up_to_the_limit_pass() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     assert int("9" * MAX_DIGITS) == parse_json("9" * MAX_DIGITS)
     assert parse_json(json.dumps(["[" * 500])) == ["[" * 500]
+    wide = [{"a": [number]} for number in range(200)]
+    assert wide == parse_json(json.dumps(wide))
     with pytest.raises(ParseError, match="nested"):
         parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
 
@@ -123,12 +126,10 @@ def test_what_json_writes_is_read_back(value: Any) -> None:
 )
 def test_a_megabyte_is_judged_in_time(text: str) -> None:
     """Hostile megabytes take seconds at most."""
-    start = time.perf_counter()
-    try:
+    start = time.process_time()
+    with contextlib.suppress(ParseError):
         parse_json(text)
-    except ParseError:
-        pass
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def as_floats(value: Any) -> Any:

@@ -23,7 +23,7 @@ import uvicorn
 from extract.errors import ConfigError
 from extract.server import LocalServer, create_app, local, serve, weights
 from extract.server.grammar import blame, grammar_of
-from extract.server.llama import LlamaEngine, _Heard, _open, _raise_refusal
+from extract.server.llama import LlamaEngine, _Heard, _open, _raise_refusal, _Slot
 from extract.server.weights import WeightsNotFound, find_weights
 from extract.server.wire import ChatCall, ChatResult, WireError, read_call, read_schema
 
@@ -364,6 +364,33 @@ def test_any_other_refusal_of_llama_cpp_is_a_400() -> None:
         _raise_refusal({"error": {"message": "no such thing", "type": "invalid_request_error"}})
 
 
+def test_a_value_error_of_llama_cpp_is_a_400() -> None:
+    """What xllamacpp raises for a request it cannot read is the request's fault."""
+
+    class Llama:
+        def handle_chat_completions(self, body: Json) -> Json:
+            raise ValueError("odd template")
+
+    with pytest.raises(WireError, match="odd template") as caught:
+        _Slot(Llama(), threading.Event(), set())._ask({})
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("file", "model"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct"),
+        ("Llama-3.2-1B-Q8_0.gguf", "Llama-3.2-1B"),
+        ("plain.gguf", "plain"),
+    ],
+)
+def test_the_model_is_named_for_its_file(file: str, model: str) -> None:
+    """The quantization is no part of a model's name."""
+    engine = LlamaEngine(Path(file))
+    assert engine.model == model
+    engine.close()
+
+
 def test_a_missing_xllamacpp_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra the message says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "xllamacpp", None)
@@ -427,7 +454,7 @@ def test_a_port_in_use_is_a_config_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot serve on 127.0.0.1:{port}: Address already in use"):
-            serve("localhost".replace("localhost", "127.0.0.1"), port, str(model))
+            serve("127.0.0.1", port, str(model))
 
 
 def test_serve_announces_its_address(

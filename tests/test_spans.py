@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from extract.spans import (
     Span,
     date_spans,
-    distinct,
     labelled,
     line_spans,
     money_spans,
+    name_spans,
     number_spans,
     parse_date,
     parse_number,
 )
 
-FINDERS = [money_spans, number_spans, date_spans, line_spans]
+FINDERS = [money_spans, number_spans, date_spans, line_spans, name_spans]
 HARD = st.text(alphabet="0123456789.,:/-'() \n\tRM$€aJjanury年月日%")
 
 
@@ -87,11 +87,6 @@ def test_amounts_of_money(text: str, amounts: list[str]) -> None:
     assert amounts == [span.text for span in money_spans(text)]
 
 
-def test_an_amount_with_its_currency() -> None:
-    """`currency=True` widens the span to the sign."""
-    assert [span.text for span in money_spans("pay RM 26.10 now", currency=True)] == ["RM 26.10"]
-
-
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
@@ -149,10 +144,6 @@ def test_lines_without_outer_space() -> None:
     """Lines with letters, of any kind of line end; figures alone are no line."""
     text = "  ACME LTD \r\n123\n\nMain Street 5\t\n-"
     assert ["ACME LTD", "Main Street 5"] == [span.text for span in line_spans(text)]
-    assert ["ACME LTD"] == [span.text for span in line_spans(text, first=1)]
-    assert ["Main Street 5"] == [span.text for span in line_spans(text, last=1)]
-    assert ["ACME LTD", "Main Street 5"] == [span.text for span in line_spans(text, first=1, last=1)]
-    assert ["ACME LTD", "123", "Main Street 5"] != [span.text for span in line_spans(text, letters=0)]
 
 
 def test_a_code_at_the_end_of_a_line_can_be_cut() -> None:
@@ -161,26 +152,31 @@ def test_a_code_at_the_end_of_a_line_can_be_cut() -> None:
     assert ["SHOP SDN BHD", "OTHER SHOP", "AB", "(A1B2)"] == [span.text for span in line_spans(text, trim=True)]
 
 
-def test_lines_can_be_joined() -> None:
-    """`join=2` also gives two lines that follow each other."""
-    assert ["ab", "ab\ncd", "cd"] == [span.text for span in line_spans("ab\ncd\n1\n", join=2)]
-    assert ["ab", "cd"] == [span.text for span in line_spans("ab\n1\ncd", join=2)]
-
-
 def test_a_label_stands_before_its_span() -> None:
     """The text before the span on its line, else the line above."""
-    text = "SUBTOTAL 24.62\nTOTAL\n  RM 26.10"
+    text = "SUBTOTAL 24.62\nTOTAL\n  26.10"
     found = labelled(text, money_spans(text))
-    assert ["SUBTOTAL 24.62", "TOTAL RM 26.10"] == [span.shown for span in found]
+    assert ["SUBTOTAL 24.62", "TOTAL 26.10"] == [span.shown for span in found]
     assert [Decimal("24.62"), Decimal("26.10")] == [span.value for span in found]
 
 
-def test_distinct_spans_in_order() -> None:
-    """The first or the last of each, at most `limit`."""
-    spans = [Span(0, 1, "a"), Span(1, 2, "b"), Span(2, 3, "a")]
-    assert [0, 1] == [span.start for span in distinct(spans)]
-    assert [1, 2] == [span.start for span in distinct(spans, keep="last")]
-    assert [0] == [span.start for span in distinct(spans, limit=1)]
+def test_a_long_label_is_cut_between_words() -> None:
+    """At most sixty characters before the span."""
+    text = "word " * 30 + "26.10"
+    (found,) = labelled(text, money_spans(text))
+    assert found.text.startswith("word ")
+    assert found.text.endswith("word 26.10")
+    assert len(found.text) <= 65
+
+
+def test_names_are_runs_of_capitalised_words() -> None:
+    """Also without the word that opens the sentence or an article, and the parts beside a joint."""
+    found = {
+        span.text
+        for span in name_spans("Near the river, The Golden Palace serves food. Blue Spice and The Mill is cheap.")
+    }
+    assert {"The Golden Palace", "Golden Palace", "Blue Spice", "The Mill"} <= found
+    assert [] == name_spans("no names in here")
 
 
 @given(text=st.text() | HARD)
@@ -224,9 +220,9 @@ def test_a_written_amount_is_found_again(number: Decimal) -> None:
     "unit",
     ["1,", "01/", "1.1.", " ", "1", "a", "\n", "1 ", "RM", "$", "1,111", "-", "(", "jan ", "1 jan ", "01/01/", "12:"],
 )
-def test_a_megabyte_takes_linear_time(find: Callable[[str], list[Span]], unit: str) -> None:
-    """Each finder passes over a megabyte of one pattern in under two seconds."""
-    text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
+def test_a_long_text_takes_linear_time(find: Callable[[str], list[Span]], unit: str) -> None:
+    """Each finder passes over 150 kB of one pattern in under two seconds of CPU; in square time it would be an hour."""
+    text = unit * (150_000 // len(unit))
+    start = time.process_time()
     find(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

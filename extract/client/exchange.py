@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 from pydantic_core import from_json
 
-from extract import __version__
 from extract.client.classify import error_from, has_error
 from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
+from extract.version import __version__
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of one answer
 MAX_TOKENS = 2**53  # more are no count of tokens

@@ -64,6 +64,7 @@ def shape_of_model(model: type[BaseModel], path: str = "", seen: tuple[type, ...
         raise SchemaError(f"recursive model: {cycle}", path=path or model.__name__, hint="a table has a fixed depth")
     if issubclass(model, RootModel):
         raise SchemaError("a RootModel is no object with named fields", path=path or model.__name__, hint=_NOT_YET)
+    model.model_rebuild(raise_errors=False)  # for names that were not yet defined with the model
     found = [
         (name, _wire_name(name, info, _at(path, name)), _shape_of_field(info, _at(path, name), (*seen, model)))
         for name, info in model.model_fields.items()

@@ -26,6 +26,15 @@ def grammar_of(schema: Json) -> str:
     return "%llguidance {}\nstart: %json " + json.dumps({**COMPACT, **schema}, ensure_ascii=False)
 
 
+def without_enum_texts(node: Any) -> Any:
+    """The schema with each enum of texts standing for any: what decides whether it can be a grammar."""
+    if isinstance(node, list):
+        return [without_enum_texts(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {key: _first_text(value) if key == "enum" else without_enum_texts(value) for key, value in node.items()}
+
+
 def blame(schema: Json, accepted: Probe) -> str:
     """Where and why a refused schema is refused, e.g. `#/properties/a: keyword 'not'`."""
     shared = {name: schema[name] for name in DEFINITIONS if name in schema}
@@ -61,6 +70,13 @@ def _items(value: object) -> Iterator[tuple[str, Any]]:
         yield from value.items()
     if isinstance(value, list):
         yield from ((str(index), item) for index, item in enumerate(value))
+
+
+def _first_text(values: Any) -> Any:
+    """One text stands for all; what is no list of texts (and null) is left as it is."""
+    if not isinstance(values, list) or not values or not all(isinstance(value, str | None) for value in values):
+        return values
+    return ["text", *(value for value in values if value is None)]
 
 
 def _brief(value: object) -> str:

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import re
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from extract.errors import ConfigError
-from extract.server.grammar import blame, grammar_of
+from extract.server.grammar import blame, grammar_of, without_enum_texts
 from extract.server.wire import ChatCall, ChatResult, Json, WireError, bad_request, server_error
 
 SLOTS = 2
+# Two threads halve the wait for one answer on an idle machine and give no more answers a minute; beside other work
+# they wait for each other at every step, and an answer takes ten times as long.
 THREADS_PER_SLOT = 1
 CONTEXT = 4096
+QUANTIZATION = r"[.-](I?Q\d\w*|B?F16|F32)$"  # the end of a file name: SmolLM2-135M-Instruct.Q4_1
 DEFAULTS: Json = {"temperature": 0.0, "seed": 0}
 
 
@@ -33,7 +38,7 @@ class LlamaEngine:
         self, weights: Path, *, slots: int = SLOTS, threads: int = THREADS_PER_SLOT, context: int = CONTEXT
     ) -> None:
         """`threads` and `context` (tokens) are per slot."""
-        self.model = weights.name.split(".")[0]
+        self.model = re.sub(QUANTIZATION, "", weights.stem)
         self._weights, self._slots, self._threads, self._context = weights, slots, threads, context
         self._idle: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         self._workers = ThreadPoolExecutor(slots, thread_name_prefix="llama")
@@ -119,14 +124,16 @@ class _Slot:
         return True
 
     def _grammar(self, schema: Json) -> str:
-        grammar = grammar_of(schema)
-        if grammar not in self.accepted:
+        # The trial empties the cache, so schemas that differ only in the texts of their enums share one: a record's own
+        # candidates would else cost it the whole prefix. Any text can stand in an enum.
+        kind = grammar_of(without_enum_texts(schema))
+        if kind not in self.accepted:
             self.prefix = None
             if not self._enforces(schema):
                 reason = blame(schema, self._enforces)
                 raise bad_request(f"llama.cpp cannot turn the schema into a grammar: {reason}.", "response_format")
-            self.accepted.add(grammar)
-        return grammar
+            self.accepted.add(kind)
+        return grammar_of(schema)
 
     def _enforces(self, schema: Json) -> bool:
         """Whether llama.cpp really applies the grammar: told to write Z, which starts no JSON value, it must not."""
@@ -141,11 +148,9 @@ class _Slot:
         )
         return "error" not in answer and not answer["choices"][0]["text"].startswith("Z")
 
-    def _ask(self, body: Json, hear: Any = None) -> None:
+    def _ask(self, body: Json, *hear: Callable[[Json], bool]) -> None:
         try:
-            answer = (
-                self.llama.handle_chat_completions(body, hear) if hear else self.llama.handle_chat_completions(body)
-            )
+            answer = self.llama.handle_chat_completions(body, *hear)
         except ValueError as error:
             raise bad_request(f"llama.cpp refuses the request: {error}") from error
         _raise_refusal(answer or {})
@@ -212,7 +217,6 @@ def _open(weights: Path, *, threads: int, context: int) -> Any:
     params.model.path = str(weights)
     params.n_parallel, params.n_ctx = 1, context
     for cpu in (params.cpuparams, params.cpuparams_batch):
-        # Without polling: threads that spin for each other crawl as soon as another process takes a core.
         cpu.n_threads, cpu.poll = threads, 0
     params.cache_ram_mib = 0
     params.verbosity = -1

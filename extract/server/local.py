@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -109,7 +110,8 @@ def serve(
     try:
         engine.load()
         logger.info("serving %s on %s", engine.model, _url(host, listener.getsockname()[1]))
-        _uvicorn(engine, api_key, ledger).run(sockets=[listener])
+        with suppress(KeyboardInterrupt):
+            _uvicorn(engine, api_key, ledger).run(sockets=[listener])
     finally:
         listener.close()
         engine.close()
@@ -148,13 +150,11 @@ def _wait_healthy(port: int, deadline: float) -> None:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=max(0.1, deadline - time.monotonic()))
     try:
         connection.request("GET", "/health")
-        status = connection.getresponse().status
+        connection.getresponse()
     except OSError as error:
         raise ConfigError("the local server did not start") from error
     finally:
         connection.close()
-    if status != 200:
-        raise ConfigError(f"the local server answers /health with {status}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,27 +136,36 @@ def _read_csv(path: Path, schema: pa.Schema | None) -> pa.Table:
         read_options=pacsv.ReadOptions(block_size=min(2**31 - 1, path.stat().st_size + 1)),  # a row lies in one block
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
-            column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
         ),
     )
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], neutralise: bool) -> None:
     with open(path, "w", encoding="utf-8", newline="", errors="replace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_csv_cell(row[name], neutralise) for name in names] for row in rows)
+        file.write(",".join(map(_quoted, names)) + "\n")
+        file.writelines(",".join(_csv_cell(row[name], neutralise) for name in names) + "\n" for row in rows)
 
 
-def _csv_cell(value: Any, neutralise: bool) -> Any:
-    """Nested values as JSON; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+def _csv_cell(value: Any, neutralise: bool) -> str:
+    """Nested values as JSON; text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Null is an empty cell, empty text a quoted one, which the csv module cannot tell apart.
+    """
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _quoted(json.dumps(value, ensure_ascii=False, default=str))
     if neutralise and isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value.isoformat() if hasattr(value, "isoformat") else value
+        return _quoted(f"'{value}")
+    return _quoted(value.isoformat() if hasattr(value, "isoformat") else str(value))
+
+
+def _quoted(text: str) -> str:
+    plain = text and not any(mark in text for mark in ',"\r\n')
+    return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 def _beside(name: str, taken: set[str]) -> str:

@@ -80,17 +80,30 @@ class Source:
 
     def scan(self) -> Scan:
         """Read everything once. Raises InputError for an empty source, null and duplicate keys."""
-        digest = hashlib.blake2b(repr((self.columns, self.key)).encode("utf-8", "surrogatepass"), digest_size=16)
+        digest = self._digest()
         seen = array("q")  # eight bytes a key: a set of the keys themselves would grow with the file
         count = 0
-        for count, record in enumerate(self.records(), 1):
-            digest.update(repr((record.key, record.cells)).encode("utf-8", "surrogatepass"))
+        for record in self.records():
+            count += 1
+            digest.update(_content(record))
             if self.key is not None:
                 seen.append(hash(record.key))
         if count == 0:
             raise InputError("there are no records, only column names", file=self.label, line=2)
         self._refuse_duplicates(seen)
         return Scan(count, digest.hexdigest())
+
+    def records_of(self, scan: Scan) -> Iterator[Record]:
+        """The records once more. Raises InputError at their end when they are not those that were scanned."""
+        digest = self._digest()
+        for record in self.records():
+            digest.update(_content(record))
+            yield record
+        if digest.hexdigest() != scan.fingerprint:
+            raise InputError("the source has changed while it was read", file=self.label, hint="run again")
+
+    def _digest(self) -> hashlib.blake2b:
+        return hashlib.blake2b(repr((self.columns, self.key)).encode("utf-8", "surrogatepass"), digest_size=16)
 
     def _key_of(self, row: Row, position: int) -> Key:
         if self.key is None:
@@ -119,6 +132,10 @@ class Source:
                 message = f"the key {record.key!r} comes twice, first at line {first[record.key]}"
                 raise InputError(message, file=self.label, line=line, column=self.key, value=record.key)
             first[record.key] = line
+
+
+def _content(record: Record) -> bytes:
+    return repr((record.key, record.cells)).encode("utf-8", "surrogatepass")
 
 
 def open_source(source: Any, key: str | None = None, limit: int | None = None) -> Source:

@@ -45,8 +45,7 @@ def money_spans(text: str) -> list[Span]:
 
     Percentages, times and dates are no amounts.
     """
-    matches = ((match, next(name for name in ("n1", "n2", "n3") if match[name] is not None)) for match in _MONEY.finditer(text))
-    return _read([(match.start(name), match.end(name)) for match, name in matches], text)
+    return _read([match.span(_amount(match)) for match in _MONEY.finditer(text)], text)
 
 
 def number_spans(text: str) -> list[Span]:
@@ -72,6 +71,11 @@ def parse_number(text: str) -> Decimal | None:
     if value is None:
         return None
     return -value if _is_negative(plain[:at].rstrip(), plain[at + len(found[0].rstrip()) :].lstrip()) else value
+
+
+def _amount(match: re.Match[str]) -> str:
+    """The group that holds the number."""
+    return next(name for name in ("n1", "n2", "n3") if match[name] is not None)
 
 
 def _read(places: list[tuple[int, int]], text: str) -> list[Span]:

@@ -128,7 +128,11 @@ CASES: list[tuple[int, Any, tuple[type[errors.APIError], ErrorClass]]] = [
     # the status misleads
     (429, openai("no", status="INVALID_ARGUMENT"), BAD),
     (400, openai("Request exceeded token budget for this minute"), RATE),
-    (429, {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "upstream"}}, "user_id": "u"}, RATE),
+    (
+        429,
+        {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "upstream"}}, "user_id": "u"},
+        RATE,
+    ),
 ]
 
 

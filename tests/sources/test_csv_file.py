@@ -190,9 +190,7 @@ def check_vector(case: dict[str, object], folder: Path | None = None) -> None:
         except InputError:
             assert not expected or len(set(expected[0])) < len([name for name in expected[0] if name])
             return
-        found = [
-            row.problem.value if row.problem else [row.values[name] for name in header] for row in source
-        ]
+        found = [row.problem.value if row.problem else [row.values[name] for name in header] for row in source]
         assert expected[1:] == found, case["files"]
 
 

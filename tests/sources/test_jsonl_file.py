@@ -40,12 +40,17 @@ def test_lines_become_rows_with_their_line(tmp_path: Path) -> None:
         (["null"], pa.string(), [None]),
     ],
 )
-def test_a_column_has_the_type_of_all_its_values(tmp_path: Path, values: list[str], kind: Any, cells: list[Any]) -> None:
+def test_a_column_has_the_type_of_all_its_values(
+    tmp_path: Path, values: list[str], kind: Any, cells: list[Any]
+) -> None:
     """Mixed kinds, nested values and numbers too large for a column are text, as JSON; no digit is lost."""
     source = written(tmp_path, "".join(f'{{"a": {value}}}\n' for value in values))
     assert kind == source.arrow_types["a"]
     assert cells == [row.values["a"] for row in source]
-    assert cells == pa.Table.from_pylist([dict(r.values) for r in source], schema=pa.schema([("a", kind)]))["a"].to_pylist()
+    assert (
+        cells
+        == pa.Table.from_pylist([dict(r.values) for r in source], schema=pa.schema([("a", kind)]))["a"].to_pylist()
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,12 @@ def test_a_key_is_text_or_a_whole_number() -> None:
 
 @pytest.mark.parametrize(
     "column",
-    [pa.array(["a"]), pa.array(["a"], pa.large_string()), pa.array([1], pa.uint64()), pa.array(["a"]).dictionary_encode()],
+    [
+        pa.array(["a"]),
+        pa.array(["a"], pa.large_string()),
+        pa.array([1], pa.uint64()),
+        pa.array(["a"]).dictionary_encode(),
+    ],
 )
 def test_text_and_whole_numbers_of_every_width_are_keys(column: Any) -> None:
     source = open_source(pa.table({"id": column}), key="id")
@@ -142,7 +147,9 @@ def test_a_large_file_is_never_loaded_whole(tmp_path: Path, kind: str) -> None:
     for file, count in ((large, 5000), (small, 2)):
         texts = (f"{n:05d}" + "lorem ipsum " * 1666 for n in range(count))
         if kind == "parquet":
-            with pq.ParquetWriter(file, pa.schema([("id", pa.int64()), ("text", pa.string())]), compression="none") as out:
+            with pq.ParquetWriter(
+                file, pa.schema([("id", pa.int64()), ("text", pa.string())]), compression="none"
+            ) as out:
                 for n, text in enumerate(texts):
                     if n % 500 == 0:
                         batch: list[dict[str, Any]] = []

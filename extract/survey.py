@@ -1,0 +1,73 @@
+"""What a run would ask and may cost: every record looked at, every request built, nothing sent."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from extract.journal import Journal
+from extract.pipeline import Prepared
+from extract.records import Issue
+from extract.requests import Unaskable, estimated_tokens
+
+
+def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
+    """The survey as JSON data; a journal tells which requests have their answers already. Raises InputError."""
+    scan = prepared.source.scan()
+    answered = tokens = 0
+    asked: set[str] = set()
+    unaskable: list[tuple[Any, Issue]] = []
+    first: dict[str, Any] | None = None
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(journal_path)) if journal_path else None
+        for record in prepared.source.records():
+            try:
+                request = prepared.build(record)
+            except Unaskable as error:
+                unaskable.append((record.key, error.issue))
+                continue
+            first = first or json.loads(request.body)
+            if request.hash in asked or (journal and journal.lookup(request.hash)):
+                answered += 1
+            else:
+                asked.add(request.hash)
+                tokens += estimated_tokens(request)
+    model = prepared.pipeline.model
+    most = len(asked) * model.max_tokens
+    return {
+        "source": prepared.source.label,
+        "records": scan.count,
+        "requests": len(asked),
+        "answered": answered,
+        "quarantined_unasked": [
+            {"key": key, "reason": issue.code, "message": issue.message} for key, issue in unaskable
+        ],
+        "input_tokens_estimate": tokens,
+        "output_tokens_at_most": most,
+        "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(tokens, most)],
+        "model": prepared.model_name,
+        "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
+        "losses": [str(loss) for loss in prepared.schema.losses],
+        "first_request": first,
+    }
+
+
+def survey_text(found: dict[str, Any]) -> str:
+    """The survey for people."""
+    low, high = found["cost_usd_estimate"]
+    unasked = found["quarantined_unasked"]
+    lines = [
+        f"{found['source']}: {found['records']:,} records",
+        f"{found['requests']:,} requests to {found['model']} at {found['endpoint']}; "
+        f"{found['answered']:,} records need none",
+        f"about {found['input_tokens_estimate']:,} input tokens, "
+        f"at most {found['output_tokens_at_most']:,} output tokens",
+        f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
+        f"{len(unasked):,} records go to the quarantine without a request",
+        *(f"  {item['key']}: {item['reason']}: {item['message']}" for item in unasked[:10]),
+        *([f"  … and {len(unasked) - 10:,} more"] if len(unasked) > 10 else []),
+        f"{len(found['losses'])} constraints are not on the wire and are checked locally (extract schema shows them)",
+    ]
+    return "\n".join(lines)

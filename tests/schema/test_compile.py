@@ -1,0 +1,299 @@
+"""Models compiled: the wire schema, the full one, response_format, losses, fingerprints."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+
+from extract.errors import SchemaError
+from extract.schema import KEYWORDS, compile_schema, node_at, places
+from extract.verbatim import Verbatim
+from schema.models import MODELS, Color, Everything, Part
+
+
+class Receipt(BaseModel):
+    """A till receipt."""
+
+    shop: str = Field(description="Who sold", min_length=1)
+    total: Decimal = Field(ge=0, max_digits=10, decimal_places=2)
+    day: dt.date | None
+    color: Color | None = Field(None, description="Its colour")
+    lines: list[Part] = Field(max_length=9)
+
+
+PART = {
+    "additionalProperties": False,
+    "description": "A part.",
+    "properties": {"name": {"description": "its name", "type": "string"}, "weight": {"type": ["number", "null"]}},
+    "required": ["name", "weight"],
+    "type": "object",
+}
+WIRE = {
+    "additionalProperties": False,
+    "description": "A till receipt.",
+    "properties": {
+        "shop": {"description": "Who sold", "type": "string"},
+        "total": {"minimum": 0, "type": "number"},
+        "day": {"format": "date", "type": ["string", "null"]},
+        "color": {"description": "Its colour", "enum": ["red", "blue", None], "type": ["string", "null"]},
+        "lines": {"items": PART, "maxItems": 9, "type": "array"},
+    },
+    "required": ["shop", "total", "day", "color", "lines"],
+    "type": "object",
+}
+
+
+def nodes(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield schema
+    for child in [*schema.get("properties", {}).values(), schema.get("items")]:
+        if child is not None:
+            yield from nodes(child)
+
+
+def test_response_format_in_its_three_forms() -> None:
+    """A: beside the type; B: bare; C: wrapped, named and strict. C is the default."""
+    schema = compile_schema(Receipt)
+    rest = {key: value for key, value in WIRE.items() if key != "type"}
+    assert schema.response_format_as("A") == {"type": "json_schema", **rest}
+    assert schema.response_format_as("B") == WIRE
+    wrapped = {"type": "json_schema", "json_schema": {"name": "Receipt", "strict": True, "schema": WIRE}}
+    assert schema.response_format_as("C") == schema.response_format == wrapped
+    own = {"type": "object", "properties": {}}
+    assert schema.response_format_as("C", own)["json_schema"]["schema"] == own
+
+
+def test_fields_keep_the_order_of_the_model() -> None:
+    """The model writes them in this order."""
+    assert list(compile_schema(Everything).wire_schema["properties"]) == list(Everything.model_fields)
+
+
+def test_each_dropped_keyword_is_a_loss() -> None:
+    """Place, keyword, value, and what happens instead."""
+    losses = {str(loss) for loss in compile_schema(Receipt).losses}
+    assert losses == {
+        "$.shop: minLength 1 is checked locally",
+        "$.total: decimal digits [10, 2] is checked locally",
+        "$.lines[*].weight: decimal digits [8, 3] is checked locally",
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "lost"),
+    [
+        ("gemini", {"minLength", "pattern", "multipleOf", "exclusiveMinimum", "uniqueItems", "format"}),
+        ("page", {"minLength", "pattern", "multipleOf", "exclusiveMinimum", "uniqueItems", "format"}),
+        ("openai", {"minLength", "uniqueItems"}),
+        ("llamacpp", {"multipleOf", "exclusiveMinimum", "uniqueItems", "format"}),
+        ("full", set()),
+    ],
+)
+def test_a_profile_carries_what_its_endpoint_honours(profile: Any, lost: set[str]) -> None:
+    """What is not carried is listed, and stays in the full schema that judges."""
+
+    class Limited(BaseModel):
+        a: str = Field(min_length=1, pattern="^x")
+        b: int = Field(gt=0, le=9, multiple_of=3)
+        c: list[int] = Field(min_length=1, json_schema_extra={"uniqueItems": True})
+        d: str = Field(json_schema_extra={"format": "email"})
+
+    schema = compile_schema(Limited, profile)
+    assert lost == {loss.keyword for loss in schema.losses}
+    wire, full = json.dumps(schema.wire_schema), json.dumps(schema.json_schema)
+    for keyword in ("minLength", "pattern", "multipleOf", "exclusiveMinimum", "uniqueItems", "format"):
+        assert f'"{keyword}"' in full
+        assert (keyword in lost) == (f'"{keyword}"' not in wire)
+    assert "maximum" in wire
+
+
+def test_every_supported_type_has_a_wire_schema() -> None:
+    """Definitions are inlined, nullable parts are type arrays with null, a constant is an enum of one."""
+    wire = compile_schema(Everything).wire_schema["properties"]
+    assert {"type": "string", "enum": ["red", "blue"], "description": "A colour."} == wire["color"]
+    assert {"type": "integer", "enum": [1, 2]} == wire["number"]
+    assert {"type": "boolean", "enum": [True]} == wire["yes"]
+    assert {"type": "string", "enum": ["red"]} == wire["member"]
+    assert {"type": ["string", "null"], "enum": ["x", None]} == wire["maybe_word"]
+    assert {"type": ["string", "null"], "enum": ["x", None]} == wire["maybe_one"]
+    assert {"type": ["integer", "null"], "description": "inner"} == wire["maybe"]
+    assert {"type": "array", "items": {"type": ["integer", "null"]}} == wire["gaps"]
+    assert ["object", "null"] == wire["maybe_part"]["type"]
+    assert PART | {"type": ["object", "null"]} == wire["maybe_part"]
+    assert {"type": "number"} == wire["exact"]
+    assert ["date", "date-time", "time"] == [wire[name]["format"] for name in ("day", "at", "clock")]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(drawn=MODELS)
+def test_a_random_model_compiles_to_a_strict_valid_schema(drawn: tuple[type[BaseModel], Any]) -> None:
+    """Draft 2020-12, no references, all objects closed, all fields required in order, on the wire and in full."""
+    model = drawn[0]
+    schema = compile_schema(model)
+    for found in (schema.wire_schema, schema.json_schema):
+        Draft202012Validator.check_schema(found)
+        assert "$ref" not in json.dumps(found)
+        for node in nodes(found):
+            assert "anyOf" not in node
+            if "properties" in node:
+                assert node["additionalProperties"] is False
+                assert node["required"] == list(node["properties"])
+    assert list(schema.wire_schema["properties"]) == list(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    "name", ["$ref", "$defs", "anyOf", "items", "properties", "type", "enum", "const", "title", "é"]
+)
+def test_a_field_may_be_called_like_a_keyword(name: str) -> None:
+    """Names of fields are no keywords, at the top and below."""
+    inner = create_model("Inner", x=(int | None, Field(alias=name)))
+    model = create_model("Outer", x=(str | None, Field(alias=name)), y=(inner, ...))
+    wire = compile_schema(model).wire_schema
+    assert {name: {"type": ["string", "null"]}} == {name: wire["properties"][name]}
+    assert {name: {"type": ["integer", "null"]}} == wire["properties"]["y"]["properties"]
+
+
+def test_aliases_are_the_names_on_the_wire() -> None:
+    """Alias and validation alias; the table keeps the field's name."""
+
+    class Named(BaseModel):
+        total: int = Field(alias="Total due")
+        shop: str = Field(validation_alias="Shop")
+
+    schema = compile_schema(Named)
+    assert ["Total due", "Shop"] == schema.wire_schema["required"]
+    assert ["total", "shop"] == schema.arrow_schema.names
+
+
+def test_words_beside_a_reference_win() -> None:
+    """A field's own description stands before that of its type."""
+
+    class Outer(BaseModel):
+        part: Part = Field(description="the main part")
+        color: Color = Field(description="mine")
+
+    wire = compile_schema(Outer).wire_schema["properties"]
+    assert ["the main part", "mine"] == [wire["part"]["description"], wire["color"]["description"]]
+
+
+def test_an_open_model_is_closed_on_the_wire() -> None:
+    """`extra="allow"` is for the judge; on the wire it is a loss."""
+
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        a: int
+
+    schema = compile_schema(Open)
+    assert schema.wire_schema["additionalProperties"] is False
+    assert schema.json_schema["additionalProperties"] is True
+    assert ["$: additionalProperties true is rewritten to false"] == [str(loss) for loss in schema.losses]
+
+
+def test_a_schema_of_the_users_own_is_left_alone() -> None:
+    """A union that a user's own JSON Schema brings is kept where the profile carries it."""
+
+    class Own(BaseModel):
+        a: Annotated[int, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "number"}]})]
+        b: Annotated[int, WithJsonSchema({"minimum": 1})] | None
+
+    schema = compile_schema(Own)
+    assert {"anyOf": [{"type": "integer"}, {"type": "number"}]} == schema.wire_schema["properties"]["a"]
+    assert ["anyOf"] == [loss.keyword for loss in compile_schema(Own, "page").losses]
+
+
+class Bound(BaseModel):
+    name: Annotated[str, Verbatim("line")]
+    total: Annotated[Decimal, Verbatim("money")] = Field(description="to pay", ge=0)
+    days: list[Annotated[dt.date | None, Verbatim("date")]]
+
+
+def test_a_bound_field_is_a_string_on_the_wire() -> None:
+    """The rewrite and each keyword that goes with it are losses; a text stays as it is."""
+    schema = compile_schema(Bound)
+    wire = schema.wire_schema["properties"]
+    assert {"type": "string", "description": "to pay"} == wire["total"]
+    assert {"type": ["string", "null"]} == wire["days"]["items"]
+    assert {
+        '$.total: type "number" is rewritten to a span of the record',
+        "$.total: minimum 0 is checked locally",
+        "$.total: decimal digits [38, 9] is checked locally",
+        '$.days[*]: type ["string", "null"] is rewritten to a span of the record',
+        '$.days[*]: format "date" is checked locally',
+    } == {str(loss) for loss in schema.losses}
+    assert [("name",), ("total",), ("days", "*")] == [path for path, _ in schema.bindings]
+    assert "number" == schema.json_schema["properties"]["total"]["type"]
+
+
+def test_the_name_on_the_wire_is_plain() -> None:
+    """Letters, digits, "_" and "-", at most 64."""
+    model = create_model("Beleg[é] " + "x" * 100, a=(int, ...))
+    name = compile_schema(model).name
+    assert ("Beleg____" + "x" * 55, 64) == (name, len(name))
+
+
+@pytest.mark.parametrize("model", [int, "Receipt", Receipt.model_construct(), dict])
+def test_only_models_are_compiled(model: Any) -> None:
+    """Anything else is a SchemaError."""
+    with pytest.raises(SchemaError, match="a Pydantic model class is needed"):
+        compile_schema(model)
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    """The hint lists them."""
+    with pytest.raises(SchemaError, match=f"unknown profile 'x'.*{', '.join(KEYWORDS)}"):
+        compile_schema(Receipt, "x")  # type: ignore[arg-type]
+
+
+def test_what_pydantic_cannot_express_is_a_schema_error() -> None:
+    """Its first line, with the model's name."""
+
+    class Odd:
+        @classmethod
+        def __get_pydantic_json_schema__(cls, *_: Any) -> Any:
+            from pydantic.errors import PydanticInvalidForJsonSchema
+
+            raise PydanticInvalidForJsonSchema("no schema\nfor this")
+
+    class Holder(BaseModel):
+        a: Annotated[int, Odd]
+
+    with pytest.raises(SchemaError, match="Holder: no schema"):
+        compile_schema(Holder)
+
+
+def test_the_fingerprint_follows_schema_defaults_and_validators() -> None:
+    """Equal for the same model, different when something that can change a row changes."""
+
+    def model(default: int, pattern: str = "a") -> type[BaseModel]:
+        return create_model("Same", a=(int, default), b=(Annotated[str, Verbatim(pattern)], ...), c=(Literal["x"], ...))
+
+    prints = [compile_schema(kind).fingerprint for kind in (model(1), model(1), model(2), model(1, "b"))]
+    assert prints[0] == prints[1]
+    assert len({*prints}) == 3
+    assert compile_schema(Receipt).fingerprint == compile_schema(Receipt).fingerprint
+    assert compile_schema(Receipt).fingerprint != compile_schema(Receipt, "full").fingerprint
+    lambdas = [create_model("L", a=(Annotated[str, Verbatim(lambda _: [])], ...)) for _ in range(2)]
+    assert len({compile_schema(kind).fingerprint for kind in lambdas}) == 1
+
+
+def test_places_of_an_answer() -> None:
+    """Every value at a wire path with holder, key and JSON path; what the answer lacks is passed over."""
+    answer = {"a b": [{"x": 1}, {"y": 2}, 5, {"x": None}], "c": 1}
+    assert [(1, "$['a b'][0].x"), (None, "$['a b'][3].x")] == [
+        (holder[key], place) for holder, key, place in places(answer, ("a b", "*", "x"))
+    ]
+    assert [] == list(places(answer, ("c", "*")))
+    assert [] == list(places([1], ("c",)))
+    assert [(1, 0, "$[0]")] == [(holder[key], key, place) for holder, key, place in places([1], ("*",))]
+
+
+def test_node_at() -> None:
+    """A path of names, "*" for items."""
+    assert PART["properties"]["name"] == node_at(WIRE, ("lines", "*", "name"))  # type: ignore[index]
+    assert WIRE == node_at(WIRE, ())

@@ -1,0 +1,177 @@
+"""A pipeline: what is wrong with it is told when it is made, or before the first request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pytest
+from pydantic import BaseModel
+
+from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Verbatim, checks
+from extract.errors import ConfigError, PromptError
+from extract.pipeline import LOCAL_CONCURRENCY, LOCAL_MODEL, Prepared, default_out, prepare
+from extract.sources import open_source
+from tests.support import Item, pipeline
+
+TABLE = pa.table({"id": ["a"], "text": ["x"], "place": ["y"]})
+REMOTE = Endpoint(base_url="https://example.invalid/v1")
+
+
+def prepared(endpoint: Endpoint = REMOTE, **changes: Any) -> Prepared:
+    given = pipeline(**changes)
+    return prepare(given, open_source(TABLE, given.key), endpoint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": ""}, "a pipeline's name"),
+        ({"name": "../x"}, "a pipeline's name"),
+        ({"name": "a b"}, "a pipeline's name"),
+        ({"format": "xlsx"}, "unknown format 'xlsx'"),
+        ({"shard_rows": 0}, "shard_rows is 0"),
+    ],
+)
+def test_an_impossible_pipeline_cannot_be_made(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pipeline(**changes)
+
+
+def test_a_template_alone_is_a_prompt() -> None:
+    assert Prompt(user="{{ text }}") == pipeline().prompt
+
+
+class Nested(BaseModel):
+    """A thing with parts."""
+
+    id: str
+    parts: list[Item]
+
+
+class Bound(BaseModel):
+    """A thing that looks in a column."""
+
+    name: Annotated[str, Verbatim("line", column="nothing")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompt": "{{ texd }}"}, "did you mean 'text'"),
+        ({"prompt": "{{ text"}, "no valid template"),
+        ({"key": "nr"}, "no column 'nr' for the key"),
+        ({"columns": ["plaze"]}, "no column 'plaze' to pass through .did you mean 'place'"),
+        ({"columns": ["zzz"]}, "there are: id, text, place"),
+        ({"schema": Nested}, "'id' is also a column of the source"),
+        ({"schema": Bound}, "Verbatim looks in a column 'nothing'"),
+        ({"checks": ["x"]}, "a check is a function"),
+        ({"checks": [checks.verbatim("nmae")]}, "'nmae' that the schema has not .did you mean 'name'"),
+        ({"checks": [checks.one_of_column("name", "nothing")]}, "reads a column 'nothing'"),
+        ({"limits": Limits(max_cost_usd=1)}, "needs the model's prices"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_any_request(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, PromptError), match=message):
+        prepared(**changes)
+
+
+def test_a_reserved_field_name_is_refused() -> None:
+    """The table has columns of its own about the call."""
+    from pydantic import create_model
+
+    kind = create_model("Kind", **{"row": (str, ...)})  # type: ignore[call-overload]
+    with pytest.raises(ConfigError, match="'row' is also a column"):
+        prepared(schema=kind, key=None)
+
+
+def test_checks_reach_into_lists_and_nested_models() -> None:
+    assert prepared(schema=Nested, key=None, columns=["text"], checks=[checks.verbatim("parts.name")])
+    with pytest.raises(ConfigError, match=r"'parts.nam' that the schema has not"):
+        prepared(schema=Nested, key=None, checks=[checks.verbatim("parts.nam")])
+
+
+def test_the_local_model_gets_few_calls_at_a_time() -> None:
+    """Fewer than the pipeline says, never more; and it has a name of its own."""
+    assert LOCAL_CONCURRENCY == prepared(Endpoint.local(), limits=Limits(concurrency=50)).limits.concurrency
+    assert 2 == prepared(Endpoint.local(), limits=Limits(concurrency=2)).limits.concurrency
+    assert 50 == prepared(limits=Limits(concurrency=50)).limits.concurrency
+    assert LOCAL_MODEL == prepared(Endpoint.local()).model_name
+    assert "small" == prepared(Endpoint.local("/models/small.gguf")).model_name
+
+
+def test_the_dialect_says_where_the_model_goes() -> None:
+    kie = prepared(Endpoint(base_url="https://example.invalid", dialect="kie"), model=Model(name="m"))
+    assert (False, "A", "m") == (kie.build.model_in_body, kie.build.form, kie.model_name)
+
+
+def lenient(value: Any, record: Any) -> list[Issue]:
+    return []
+
+
+def strict(value: Any, record: Any) -> list[Issue]:
+    return [Issue("semantic", "x", "$", "no")]
+
+
+class Callable_:
+    def __call__(self, value: Any, record: Any) -> list[Issue]:
+        return []
+
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"key": None},
+    {"columns": ["text"]},
+    {"format": "csv"},
+    {"shard_rows": 7},
+    {"share_answers": False},
+    {"neutralise_formulas": False},
+    {"prompt": "Say {{ text }}"},
+    {"prompt": Prompt(user="{{ text }}", system="s")},
+    {"prompt": Prompt(user="{{ text }}", examples=[{"record": {"text": "x"}, "answer": {"name": "x", "number": 1}}])},
+    {"model": Model(name="other")},
+    {"model": Model(max_tokens=7)},
+    {"checks": [lenient]},
+    {"checks": [strict]},
+    {"checks": [checks.verbatim("name")]},
+    {"checks": [checks.verbatim("number")]},
+    {"checks": [Callable_()]},
+    {"checks": [partial(lenient, record=None)]},
+    {"checks": [eval("lambda value, record: []")]},
+    {"checks": [eval("lambda value, record: [1]")]},
+]
+
+
+def test_whatever_can_change_a_row_changes_the_fingerprint() -> None:
+    found = [prepared(**changes).fingerprint for changes in CHANGES]
+    assert len(CHANGES) == len(set(found))
+    assert found == [prepared(**changes).fingerprint for changes in CHANGES]
+
+
+def test_what_cannot_change_a_row_does_not() -> None:
+    """How hard the endpoint is driven, and where it is."""
+    same = [{}, {"limits": Limits(concurrency=3)}, {"retry": Retry(max_attempts=2)}, {"name": "other"}]
+    assert 1 == len({prepared(**changes).fingerprint for changes in same})
+    assert prepared().fingerprint == prepared(Endpoint(base_url="https://other.invalid")).fingerprint
+
+
+def test_settings_can_be_changed_by_name() -> None:
+    """As texts, from the command line; "none" empties one; the rest stays."""
+    changed = pipeline(model=Model(name="m", seed=7)).with_settings(
+        {"model.max_tokens": "9", "model.seed": "none", "limits.concurrency": "3", "retry.max_attempts": "2"}
+    )
+    assert Model(name="m", seed=None, max_tokens=9) == changed.model
+    assert (3, 20.0) == (changed.limits.concurrency, changed.limits.timeout)
+    assert 2 == changed.retry.max_attempts
+
+
+@pytest.mark.parametrize("name", ["name", "model", "model.", "endpoint.api_key", "limits.nothing"])
+def test_other_names_cannot_be_set(name: str) -> None:
+    with pytest.raises(ConfigError):
+        pipeline().with_settings({name: "1"})
+
+
+def test_the_run_directory_is_named_for_the_pipeline() -> None:
+    assert "out/items" == str(default_out(pipeline()))
+    assert isinstance(pipeline(), Pipeline)

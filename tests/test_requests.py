@@ -1,0 +1,231 @@
+"""Record → the exact request."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, create_model
+
+from extract.config import Model
+from extract.errors import PromptError
+from extract.prompts import Prompt
+from extract.records import Issue, Record
+from extract.requests import RequestBuilder, Unaskable, estimated_tokens
+from extract.schema import compile_schema
+from extract.verbatim import Verbatim, contains
+
+
+class Item(BaseModel):
+    name: str
+
+
+class Receipt(BaseModel):
+    total: Annotated[Decimal, Verbatim("money")]
+    day: Annotated[dt.date | None, Verbatim("date", day_first=True)]
+
+
+def builder(schema: type[BaseModel] = Item, prompt: Prompt | None = None, **changes: Any) -> RequestBuilder:
+    settings: dict[str, Any] = {"model": Model(), "model_name": "m", "form": "C", "model_in_body": True}
+    settings |= {"text_columns": ["text"]}
+    return RequestBuilder(
+        prompt=prompt or Prompt(user="{{ text }}"), schema=compile_schema(schema), **settings | changes
+    )
+
+
+def record(text: Any, key: Any = "k", **more: Any) -> Record:
+    return Record(key=key, position=0, cells={"text": text}, **more)
+
+
+def wire(build: RequestBuilder, text: Any) -> dict[str, Any]:
+    found = json.loads(build(record(text)).body)
+    return dict(found["response_format"]["json_schema"]["schema"]["properties"])
+
+
+def test_the_body_is_complete_and_explicit() -> None:
+    """Model, messages, stream and max_tokens always; options only when they are set; then the schema."""
+    schema = compile_schema(Item)
+    body = json.loads(builder()(record("t")).body)
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "t"}],
+        "stream": False,
+        "max_tokens": 1024,
+        "response_format": schema.response_format,
+    }
+    model = Model(
+        max_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["\n"], reasoning_effort="low", extra_body={"x": 1}
+    )
+    body = json.loads(builder(model=model, form="B", model_in_body=False)(record("t")).body)
+    assert body.pop("response_format") == schema.wire_schema
+    assert body == {
+        "messages": [{"role": "user", "content": "t"}],
+        "stream": False,
+        **{
+            "max_tokens": 5,
+            "temperature": 0,
+            "top_p": 0.5,
+            "seed": 1,
+            "stop": ["\n"],
+            "reasoning_effort": "low",
+            "x": 1,
+        },
+    }
+
+
+def test_the_hash_names_the_exact_request() -> None:
+    """Equal records share it, unless told otherwise; text, model and path count."""
+    build = builder()
+    assert build(record("t", key=1)).hash == build(record("t", key=2)).hash
+    assert build(record("t")).hash != build(record("u")).hash
+    own = builder(share_answers=False)
+    assert own(record("t", key=1)).hash != own(record("t", key=2)).hash
+    assert own(record("t", key=1)).hash != own(record("t", key="1")).hash
+    paths = [builder(model_in_body=False, model_name=name)(record("t")) for name in ("a", "b")]
+    assert paths[0].body == paths[1].body
+    assert paths[0].hash != paths[1].hash
+
+
+def test_candidates_are_an_enum_of_the_record() -> None:
+    """Each record has its own; null where the model allows it; nothing found leaves only null."""
+    properties = wire(builder(Receipt), "Bread 2.50, total 2,50 on 02/05/2018 or 12/31/2018")
+    assert {"type": "string", "enum": ["2.50", "2,50"]} == properties["total"]
+    assert {"type": ["string", "null"], "enum": ["02/05/2018", None]} == properties["day"]
+    assert {"type": "null"} == wire(builder(Receipt), "2.50")["day"]
+    assert "enum" not in json.dumps(compile_schema(Receipt).wire_schema)
+
+
+@given(text=st.text(alphabet="0123456789.,:/-'() \n\tRM$€aJjanury%") | st.text())
+def test_what_is_offered_stands_in_the_record(text: str) -> None:
+    """Every enum on the wire holds spans of the record's own text, white space folded."""
+    try:
+        properties = wire(builder(Receipt), text)
+    except Unaskable:
+        return
+    for node in properties.values():
+        assert all(contains(text, span) for span in node.get("enum", []) if span is not None)
+
+
+def test_above_the_limit_the_field_goes_plain() -> None:
+    """One candidate too many and the wire carries none."""
+    model = create_model("M", a=(Annotated[Decimal, Verbatim("money", limit=2)], ...))
+    assert ["1.00", "2.00"] == wire(builder(model), "1.00 2.00")["a"]["enum"]
+    assert {"type": "string"} == wire(builder(model), "1.00 2.00 3.00")["a"]
+
+
+def test_a_record_without_any_candidate_is_not_asked() -> None:
+    """A field that must be there and cannot be is found before paying."""
+    with pytest.raises(Unaskable) as caught:
+        builder(Receipt)(record("no figure"))
+    assert ("prompt", "verbatim.no_candidate", "$.total") == (
+        caught.value.issue.stage,
+        caught.value.issue.code,
+        caught.value.issue.path,
+    )
+
+
+def test_what_may_be_absent_does_not_stop_the_request() -> None:
+    """Items of a list and parts of an object that may be null need no candidate."""
+    inner = create_model("Inner", x=(Annotated[Decimal, Verbatim("money")], ...))
+    model = create_model("M", a=(list[inner], ...), b=(inner | None, ...), c=(inner, ...))  # type: ignore[valid-type]
+    with pytest.raises(Unaskable) as caught:
+        builder(model)(record("nothing"))
+    assert "$.c.x" == caught.value.issue.path
+    model = create_model("M", a=(list[inner], ...), b=(inner | None, ...))  # type: ignore[valid-type]
+    assert {"type": "string"} == wire(builder(model), "nothing")["b"]["properties"]["x"]
+
+
+def test_a_record_that_cannot_be_asked_says_why() -> None:
+    """A problem of its source, a template that fails on it, text that is none."""
+    problem = Issue("source", "csv.cells", "$", "too few")
+    cases = [
+        (builder(), record("t", problem=problem), "csv.cells"),
+        (builder(prompt=Prompt(user="{{ text + 1 }}")), record("t"), "prompt.render"),
+        (builder(), record("half \ud800"), "prompt.text"),
+    ]
+    for build, row, code in cases:
+        with pytest.raises(Unaskable) as caught:
+            build(row)
+        assert code == caught.value.issue.code
+
+
+def example(text: str, **answer: Any) -> Prompt:
+    return Prompt(user="{{ text }}", examples=[{"record": {"text": text}, "answer": answer}])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (example("1.00", total="2.00", day=None), "example 1 breaks the schema at .*total"),
+        (example("1.00", total="1.00"), "'day' is a required"),
+        (example("1.00", total="1.00", day=None, more=1), "unexpected"),
+        (example("none", total="1.00", day=None), "example 1: the record holds nothing"),
+    ],
+)
+def test_an_example_that_breaks_the_schema_or_invents_is_refused(prompt: Prompt, message: str) -> None:
+    """Examples are held to what the model is held to."""
+    with pytest.raises(PromptError, match=message):
+        builder(Receipt, prompt).check_examples()
+    builder(Receipt, example("1.00", total="1.00", day=None)).check_examples()
+
+
+def test_a_value_in_an_example_becomes_its_span() -> None:
+    """The reader writes values, the wire carries spans: a number finds the writing of its own record."""
+    prompt = example("paid 1.234,50 on 02/05/2018", total=1234.5, day="2018-05-02")
+    (fitted,) = builder(Receipt, prompt).with_wire_examples().prompt.loaded_examples
+    assert {"total": "1.234,50", "day": "02/05/2018"} == fitted.answer
+    prompt = example("paid 1.00", total="1.00", day=None)
+    assert {"total": "1.00", "day": None} == builder(Receipt, prompt).with_wire_examples().prompt.loaded_examples[
+        0
+    ].answer
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (example("1.00", total=2, day=None), "does not stand in the example's record"),
+        (example("1.00", total="much", day=None), "does not stand in the example's record"),
+        (example("1.00 1,00", total=1, day=None), "more than once"),
+    ],
+)
+def test_a_value_without_one_span_is_refused(prompt: Prompt, message: str) -> None:
+    """Invented or ambiguous values of an example are named."""
+    with pytest.raises(PromptError, match=message):
+        builder(Receipt, prompt).with_wire_examples()
+
+
+class Ticket(BaseModel):
+    topic: Literal["pay", "ship", "other"]
+    note: str
+
+
+def tickets(*topics: str, **options: Any) -> RequestBuilder:
+    examples = [{"record": {"text": f"{topic} x"}, "answer": {"topic": topic, "note": "n"}} for topic in topics]
+    return builder(Ticket, Prompt(user="{{ text }}", examples=examples, **options))
+
+
+def test_an_enum_can_be_narrowed_to_the_nearest_examples() -> None:
+    """Only what the chosen examples answer is offered, in the enum's own order."""
+    build = tickets("ship", "pay", "other", nearest=2, narrow=["topic"]).with_wire_examples()
+    assert ["pay", "ship"] == wire(build, "pay ship")["topic"]["enum"]
+    assert ["pay", "ship", "other"] == wire(tickets("ship", nearest=1), "x")["topic"]["enum"]
+
+
+def test_only_an_enum_can_be_narrowed() -> None:
+    """A field that is none, or that is not there, is refused before any call."""
+    for name in ("note", "missing"):
+        with pytest.raises(PromptError, match=f"narrow names '{name}'"):
+            tickets("ship", nearest=1, narrow=[name]).with_wire_examples()
+    with pytest.raises(PromptError, match="narrow needs nearest"):
+        tickets("ship", narrow=["topic"])
+
+
+def test_tokens_are_estimated_from_the_body() -> None:
+    """Four bytes each."""
+    request = builder()(record("t" * 400))
+    assert len(request.body) // 4 == estimated_tokens(request)
