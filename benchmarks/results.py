@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -177,6 +178,14 @@ class PlainReceipt(BaseModel):
     total: float
 
 
+class BoundReceipt(BaseModel):
+    """The same, each value chosen among the spans of the receipt."""
+
+    company: Annotated[str, Verbatim("line", first=8, trim=True)]
+    date: Annotated[dt.date, Verbatim("date", day_first=True)]
+    total: Annotated[Decimal, Verbatim("money", labelled=True)]
+
+
 EatType = Literal["restaurant", "pub", "coffee shop"]
 Food = Literal["Chinese", "English", "Fast food", "French", "Indian", "Italian", "Japanese"]
 Price = Literal["cheap", "moderate", "high", "less than £20", "£20-25", "more than £30"]
@@ -204,7 +213,12 @@ class BoundRestaurant(PlainRestaurant):
     near: Annotated[str, Verbatim("name")] | None
 
 
-RECEIPT_PROMPT = receipts.prompt.system if isinstance(receipts.prompt, Prompt) and receipts.prompt.system else ""
+RECEIPT_PROMPT = (
+    "Extract these fields from the receipt and answer in JSON.\n"
+    "company: name of the shop or company that issued the receipt\n"
+    "date: date of the purchase\n"
+    "total: amount to pay"
+)
 RESTAURANT_PROMPT = (
     "Extract what the text says about the place to eat and answer in JSON. Use null for what it does not say.\n"
     f"Fields: {', '.join(PlainRestaurant.model_fields)}"
@@ -214,7 +228,15 @@ SNIPS_PROMPT = "Classify the voice command by its intent and answer in JSON."
 
 
 def _receipts(pool: pd.DataFrame, gold: pd.DataFrame) -> Pipeline:
-    return replace(receipts, name="receipts_sroie")
+    """The shipped pipeline without the field that this gold lacks."""
+    prompt = receipts.prompt
+    assert isinstance(prompt, Prompt)
+    examples = [
+        Example(example.record, {name: example.answer[name] for name in BoundReceipt.model_fields})
+        for example in prompt.loaded_examples
+    ]
+    prompt = replace(prompt, system=RECEIPT_PROMPT, examples=examples)
+    return replace(receipts, name="receipts_sroie", schema=BoundReceipt, prompt=prompt)
 
 
 def _restaurants(pool: pd.DataFrame, gold: pd.DataFrame) -> Pipeline:

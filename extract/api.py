@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from extract import __version__, progress
+from extract import progress
+from extract.version import __version__
 from extract.client import Client
 from extract.config import Endpoint
 from extract.errors import ConfigError, RunDirectoryError, RunStopped

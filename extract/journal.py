@@ -187,7 +187,8 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
         return Answer(_FLUSH, None, 0, None, b"")
     usage = entry.usage
     connection.execute(
-        "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens) VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens)"
+        " VALUES (?,?,?,?,?,?,?,?)",
         (
             *(entry.request, time.time(), entry.kind, entry.status, entry.code, entry.message),
             *(usage.input_tokens, usage.output_tokens),

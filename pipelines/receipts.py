@@ -19,7 +19,8 @@ pipeline = Pipeline(
             "Extract these fields from the receipt and answer in JSON.\n"
             "company: name of the shop or company that issued the receipt\n"
             "date: date of the purchase\n"
-            "total: amount to pay"
+            "total: amount to pay\n"
+            "payment: cash or card, null when the receipt names neither"
         ),
         user="{{ text }}",
         examples=_DATA / "receipts_examples.jsonl",

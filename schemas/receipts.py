@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -25,4 +25,7 @@ class Receipt(BaseModel):
         max_digits=12,
         decimal_places=2,
         description="Amount to pay, after tax and discount; not the subtotal, the cash given or the change",
+    )
+    payment: Literal["cash", "card"] | None = Field(
+        description="How it was paid; null when the receipt names neither",
     )

@@ -317,6 +317,20 @@ def test_max_requests_stops_a_run_that_can_go_on(source: Path, out: Path) -> Non
         assert 30 == len(server.calls)
 
 
+def test_a_run_that_is_taken_up_again_touches_no_shard_that_is_there(source: Path, out: Path) -> None:
+    """And the last one it begins with is the first that was not committed."""
+    with ScriptedServer(item) as server:
+        with pytest.raises(RunStopped):
+            run(server, source, out, shard_rows=3, limits=Limits(concurrency=1, max_requests=10))
+        before = {name: found for name, found in files(out).items() if "part-" in name}
+        assert 6 == len(before)
+        result = run(server, source, out, shard_rows=3)
+    after = files(out)
+    assert before == {name: after[name] for name in before}
+    assert (20, 30, 30) == (len(parts(out)), result.table.num_rows, len(server.calls))
+    assert (30, 20) == (result.report.ok, result.report.requests)
+
+
 def test_max_cost_stops_a_run_that_can_go_on(source: Path, out: Path) -> None:
     """10 and 5 tokens at these prices are 0.02 USD a call."""
     model = Model(input_usd_per_million=1000, output_usd_per_million=2000)

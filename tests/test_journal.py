@@ -180,7 +180,7 @@ def test_a_full_disk_reaches_the_caller(path: Path) -> None:
         with Journal(path) as journal:
             await journal.store("a", answer())
             fail_writing(journal)
-            with pytest.raises(RunDirectoryError, match="cannot be written.*free space"):
+            with pytest.raises(RunDirectoryError, match=r"cannot be written.*free space"):
                 await asyncio.gather(*(journal.store(f"{n}" * 5000, answer()) for n in range(3)))
             journal._writer.execute("PRAGMA max_page_count = 100000")
             return await journal.store("c", answer())

@@ -76,7 +76,7 @@ def keys(out: Path) -> list[str]:
 
 
 def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path: Path) -> None:
-    """Every row once, the same bytes, and no more calls than rows + kills × concurrency."""
+    """Every row once, the same bytes, and no more calls than rows + kills times concurrency."""
     moments = random.Random(2)
     source = rows_csv(tmp_path / "items.csv", 60)
     with ScriptedServer(answer) as server:
@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path: Path
         spare.kill()
         spare.communicate()
         assert 0 == last.returncode
-        assert 5 <= while_running
+        assert 3 <= while_running
         assert len(server.calls) <= 60 + KILLS * CONCURRENCY
     assert [f"k{n}" for n in range(1, 61)] == keys(out)
     assert parts(tmp_path / "undisturbed") == parts(out)

@@ -181,6 +181,19 @@ def test_a_fault_of_the_sink_ends_the_run_after_the_calls_in_flight(tmp_path: Pa
     assert scene.asked <= 11
 
 
+def test_an_error_that_would_hit_every_record_ends_the_reading(tmp_path: Path) -> None:
+    """No further record is read once the first has no outcome."""
+    scene = Scene(tmp_path, 100, width=3)
+
+    async def refused(_: ChatRequest) -> Completion:
+        await asyncio.sleep(0.01)
+        raise failure(ErrorClass.AUTH)
+
+    scene.run(send=refused)
+    assert ("it failed", []) == (str(scene.stop.reason), scene.delivered)
+    assert 3 >= scene.read
+
+
 def test_a_journal_that_cannot_be_read_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No record is blamed for it."""
 

@@ -122,7 +122,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> APIError
 
 
 def has_error(document: Any) -> bool:
-    """Whether a JSON body of HTTP 200 is an error in disguise: {"error": …}, {"code": 401, "msg": …}, {"detail": …}."""
+    """Whether a JSON body of HTTP 200 is an error in disguise, as {"error": …}, {"code": 401}, {"detail": …}."""
     if isinstance(document, list):
         return any(has_error(item) for item in document)
     if not isinstance(document, dict):

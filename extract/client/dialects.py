@@ -12,7 +12,7 @@ Form = Literal["A", "B", "C"]
 
 @dataclass(frozen=True, slots=True)
 class DialectRules:
-    """`path` follows the base URL and may hold `{model}`; `form` is explained at `CompiledSchema.response_format_as`."""
+    """`path` follows the base URL and may hold `{model}`; `form` is that of `CompiledSchema.response_format_as`."""
 
     path: str
     model_in_body: bool

@@ -134,7 +134,7 @@ def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:
 
 
 def _document(body: bytes) -> Any:
-    """The JSON of a body. Python's own reader takes what the strict one refuses in an envelope: half a surrogate pair."""
+    """The JSON of a body. Python's own reader takes what the strict one refuses: half a surrogate pair."""
     try:
         return from_json(body)
     except ValueError:

@@ -23,8 +23,8 @@ from extract.server.grammar import blame, grammar_of, without_enum_texts
 from extract.server.wire import ChatCall, ChatResult, Json, WireError, bad_request, server_error
 
 SLOTS = 2
-# Two threads halve the wait for one answer on an idle machine and give no more answers a minute; beside other work
-# they wait for each other at every step, and an answer takes ten times as long.
+# Two threads halve the wait for one answer on an idle machine, but took the same processor time for it; beside other
+# work they took four to five times as much.
 THREADS_PER_SLOT = 1
 CONTEXT = 4096
 QUANTIZATION = r"[.-](I?Q\d\w*|B?F16|F32)$"  # the end of a file name: SmolLM2-135M-Instruct.Q4_1

@@ -1,4 +1,4 @@
-"""CSV, Parquet, JSONL, pandas and Arrow → records with keys, streamed; and the look over all of them before any call."""
+"""CSV, Parquet, JSONL, pandas and Arrow → records with keys, streamed; and the look over all before any call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ class Source:
     def _refuse_duplicates(self, hashes: array[int]) -> None:
         """Equal hashes are rare unless keys are equal; only then the keys themselves are compared."""
         ordered = sorted(hashes)
-        suspects = {a for a, b in zip(ordered, ordered[1:], strict=False) if a == b}
+        suspects = {a for a, b in pairwise(ordered) if a == b}
         if not suspects:
             return
         first: dict[Key, int] = {}

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180): quoted cells with line breaks, UTF-8 with or without BOM. Every cell is text, exactly as it stands."""
+"""CSV (RFC 4180): quoted cells with line breaks, UTF-8 with or without BOM. Every cell is text, just as it stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from extract.sources.rows import Row
 
 @dataclass(frozen=True)
 class Csv:
-    """A CSV file. A row with too few or too many cells is marked with a problem; lines without any cell are passed over."""
+    """A CSV file. A row with too few or too many cells is marked with a problem; empty lines are passed over."""
 
     path: str | Path
     delimiter: str = ","
@@ -89,10 +89,10 @@ class Csv:
         """
         decoder = codecs.getincrementaldecoder(self.encoding)()
         hint = "save the file as UTF-8, or say Csv(path, encoding='cp1252')"
-        number, seen, size = 1, 0, Path(self.path).stat().st_size
+        seen, size = 0, Path(self.path).stat().st_size
         try:
             with open(self.path, "rb") as file:
-                for number, raw in enumerate(file, 1):
+                for number, raw in enumerate(file, 1):  # noqa: B007  # the handler reads it
                     seen += len(raw)
                     decoder.decode(raw, final=seen == size)
         except UnicodeDecodeError as found:
@@ -101,8 +101,8 @@ class Csv:
             message = f"byte {value.hex(' ')} is no {self.encoding}"
             column = len(before) + 1
             return InputError(message, file=self.label, line=number, column=column, value=value, hint=hint)
-        except UnicodeError as found:
-            return InputError(f"not {self.encoding}: {found}", file=self.label, line=number, hint=hint)
+        except UnicodeError:
+            pass  # of the file as a whole, such as UTF-16 without a mark
         return InputError(f"not {self.encoding}: {error}", file=self.label, hint=hint)
 
 

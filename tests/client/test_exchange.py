@@ -146,6 +146,18 @@ def test_a_server_that_hangs_is_a_timeout(own: Any) -> None:
     assert "0.2 s" in error.message
 
 
+def test_a_fault_that_the_transport_does_not_translate_is_a_connection_error() -> None:
+    """Here: a client that is closed."""
+
+    async def late() -> None:
+        async with Client(Endpoint(base_url="http://127.0.0.1:1/v1"), "m", LIMITS) as client:
+            pass
+        await client(REQUEST)
+
+    with pytest.raises(APIConnectionError, match=r"127\.0\.0\.1:1: "):
+        asyncio.run(late())
+
+
 def test_a_connection_that_takes_too_long_says_so() -> None:
     """It was not billed, and the limit is another one."""
 

@@ -83,7 +83,7 @@ def test_a_run_that_only_looks_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").touch()
-    with pytest.raises(RunDirectoryError, match="'thesis.doc' and is no run directory"):
+    with pytest.raises(RunDirectoryError, match=r"'thesis\.doc' and is no run directory"):
         RunDirectory(tmp_path)
     assert ["thesis.doc"] == os.listdir(tmp_path)
 

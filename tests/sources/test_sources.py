@@ -113,7 +113,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="folder"):
         open_source(tmp_path)
     (tmp_path / "a.xls").touch()
-    with pytest.raises(ConfigError, match="unknown kind of file '.xls'"):
+    with pytest.raises(ConfigError, match=r"unknown kind of file '\.xls'"):
         open_source(str(tmp_path / "a.xls"))
     with pytest.raises(ConfigError, match="no source: int"):
         open_source(7)
