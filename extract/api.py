@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from extract import progress
-from extract.version import __version__
 from extract.client import Client
 from extract.config import Endpoint
 from extract.errors import ConfigError, RunDirectoryError, RunStopped
@@ -31,6 +30,7 @@ from extract.runner import Runner, Stop, journaled, until_stopped
 from extract.sinks import QUARANTINE, TABLE, RunDirectory, Shard, ShardWriter, read_shards, write_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan, open_source
+from extract.version import __version__
 
 if TYPE_CHECKING:
     import httpx

@@ -15,6 +15,7 @@ from extract.errors import ConfigError
 Dialect = Literal["toapis", "kie", "openai", "llamacpp"]
 
 DEFAULT_MODEL = "gemini-3-1-pro-preview"
+_OWN_FIELDS = frozenset({"model", "messages", "stream", "max_tokens", "response_format"})
 DEFAULT_BASE_URL = "https://toapis.com/v1"
 
 
@@ -58,6 +59,13 @@ class Model(Settings):
     extra_body: dict[str, Any] | None = None  # further fields of the request body
     input_usd_per_million: float | None = Field(default=None, ge=0)  # price of input tokens
     output_usd_per_million: float | None = Field(default=None, ge=0)  # price of output tokens
+
+    @model_validator(mode="after")
+    def _own_fields_stay(self) -> Self:
+        taken = _OWN_FIELDS & set(self.extra_body or {})
+        if taken:
+            raise ValueError(f"extra_body cannot set {', '.join(sorted(taken))}; these are the pipeline's own")
+        return self
 
     def cost_usd(self, input_tokens: int, output_tokens: int) -> float | None:
         """Price of one call in US dollars, None when a price is not stated."""

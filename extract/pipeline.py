@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -19,6 +18,7 @@ from extract.checks import Check, FieldCheck
 from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
 from extract.errors import ConfigError
+from extract.fingerprint import source_of
 from extract.prompts import Prompt
 from extract.requests import RequestBuilder
 from extract.schema import CompiledSchema, Profile, Shape, compile_schema
@@ -217,15 +217,10 @@ def _typed(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_source(check: Check) -> str:
-    """What a check does, as text: its code and settings when it is a ready one, else its source."""
+    """What a check does: its code and settings when it is a ready one, else its source."""
     if isinstance(check, FieldCheck):
         return repr((check.code, check.fields, check.columns, check.settings))
-    function = check if inspect.isroutine(check) else type(check)
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        code = getattr(check, "__code__", None)
-        return repr((code.co_code, code.co_consts)) if code else repr(type(check))
+    return source_of(check)
 
 
 def default_out(pipeline: Pipeline) -> Path:

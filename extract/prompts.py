@@ -26,7 +26,12 @@ from extract.records import Record
 
 Message = dict[str, Any]
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,
+    finalize=lambda value: "" if value is None else value,  # a null cell is no text, least of all "None"
+)
 _HELPERS = frozenset(_ENVIRONMENT.globals)  # range, namespace and so on, unless the source has a column of that name
 _NAMES_ONLY = ImmutableSandboxedEnvironment()  # without helpers, so that such a column is seen
 _NAMES_ONLY.globals.clear()

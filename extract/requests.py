@@ -47,6 +47,8 @@ class RequestBuilder:
         """The request of one record. Raises Unaskable."""
         if record.problem:
             raise Unaskable(record.problem)
+        if all(record.get(name) in (None, "") for name in self.text_columns):
+            raise Unaskable(Issue("prompt", "prompt.empty", "$", "every column that the prompt uses is empty"))
         schema = self._schema_for(record)
         try:
             messages, examples = self.prompt.fitted(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import sqlite3
 import threading
@@ -456,7 +457,7 @@ def test_two_runs_in_one_directory_are_refused_at_once(source: Path, out: Path, 
         thread.start()
         begun.wait(10)
         started = time.monotonic()
-        with pytest.raises(RunDirectoryError, match="in use by process"):
+        with pytest.raises(RunDirectoryError, match=f"in use by process {os.getpid()}"):
             run(server, source, out)
         assert 1 > time.monotonic() - started
         go.set()

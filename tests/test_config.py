@@ -132,3 +132,10 @@ def test_the_local_endpoint_needs_no_key() -> None:
     """`Endpoint.local` starts the model of this machine; its URL is not checked."""
     endpoint = Endpoint.local("m.gguf")
     assert (endpoint.is_local, endpoint.model_path, endpoint.api_key) == (True, "m.gguf", None)
+
+
+def test_extra_body_cannot_replace_the_pipelines_own_fields() -> None:
+    """What the pipeline says itself, such as `stream`, is not up for change."""
+    with pytest.raises(ConfigError, match="extra_body cannot set messages, stream"):
+        Model(extra_body={"stream": True, "messages": [], "top_k": 3})
+    assert {"top_k": 3} == Model(extra_body={"top_k": 3}).extra_body

@@ -104,6 +104,14 @@ def test_many_answers_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch
     assert module.GROUP >= max(groups)
 
 
+def test_a_commit_survives_a_power_cut(path: Path) -> None:
+    """Each is synced to the disk before its callers go on."""
+    with Journal(path) as journal:
+        assert ("wal", 2) == tuple(
+            journal._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        )
+
+
 def test_only_the_owner_may_read_it(path: Path) -> None:
     """Answers may be confidential, and so may the log beside the file."""
 

@@ -205,3 +205,9 @@ def test_a_bad_examples_file_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_text('\n{"record": {}}\n')
     with pytest.raises(PromptError, match=r"e\.jsonl, line 2 is no example"):
         read_examples(path)
+
+
+def test_a_null_cell_is_no_text() -> None:
+    """Null renders as nothing, not as the word None."""
+    record = Record("a", 0, {"text": "t", "note": None})
+    assert "t//" == Prompt(user="{{ text }}/{{ note }}/").messages(record)[-1]["content"]

@@ -229,3 +229,52 @@ def test_tokens_are_estimated_from_the_body() -> None:
     """Four bytes each."""
     request = builder()(record("t" * 400))
     assert len(request.body) // 4 == estimated_tokens(request)
+
+
+@pytest.mark.parametrize("cell", [None, ""])
+def test_a_record_without_any_text_is_not_asked(cell: Any) -> None:
+    """A null or empty cell costs nothing: the record goes to the quarantine unasked."""
+    with pytest.raises(Unaskable) as caught:
+        builder()(record(cell))
+    assert "prompt.empty" == caught.value.issue.code
+
+
+def test_narrow_offers_only_what_the_examples_sent_answer() -> None:
+    """`narrow` cuts an enum to the answers of the nearest examples, in the enum's order."""
+    schema = create_model("M", kind=(Literal["a", "b", "c", "d"], ...))
+    texts = {"red apple": "c", "red apples": "a", "green car": "b", "blue car": "d"}
+    examples = [{"record": {"text": text}, "answer": {"kind": kind}} for text, kind in texts.items()]
+    prompt = Prompt(user="{{ text }}", examples=examples, nearest=2, narrow=["kind"])
+    build = builder(schema, prompt).with_wire_examples()
+    assert ["a", "c"] == wire(build, "a red apple")["kind"]["enum"]
+    assert ["b", "d"] == wire(build, "a fast car")["kind"]["enum"]
+    assert ["a", "b", "c", "d"] == build.schema.wire_schema["properties"]["kind"]["enum"]
+
+
+def test_narrow_on_a_field_without_enum_is_refused() -> None:
+    """`narrow` names enum fields only, and needs `nearest`."""
+    examples = [{"record": {"text": "t"}, "answer": {"name": "n"}}]
+    with pytest.raises(PromptError, match="no enum field"):
+        builder(prompt=Prompt(user="{{ text }}", examples=examples, nearest=1, narrow=["name"])).with_wire_examples()
+    with pytest.raises(PromptError, match="needs nearest"):
+        Prompt(user="{{ text }}", narrow=["name"])
+
+
+def test_an_example_may_answer_with_the_value() -> None:
+    """A bound value of an example becomes the span that reads as it; two that fit, or none, are refused."""
+
+    class Bill(BaseModel):
+        total: Annotated[Decimal, Verbatim("money", labelled=True)]
+
+    def answer(text: str, total: Any) -> Any:
+        examples = [{"record": {"text": text}, "answer": {"total": total}}]
+        build = builder(Bill, Prompt(user="{{ text }}", examples=examples)).with_wire_examples()
+        return build.prompt.loaded_examples[0].answer["total"]
+
+    assert "TOTAL 7.20" == answer("tea 4.20\nTOTAL 7.20", "7.20")
+    assert "TOTAL 7.20" == answer("tea 4.20\nTOTAL 7.20", Decimal("7.2"))
+    assert "CASH 7.20" == answer("TOTAL 7.20\nCASH 7.20", "CASH 7.20")
+    with pytest.raises(PromptError, match="more than once"):
+        answer("TOTAL 7.20\nCASH 7.20", "7.20")
+    with pytest.raises(PromptError, match="does not stand"):
+        answer("TOTAL 7.20", "9.99")

@@ -122,7 +122,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes) -> APIError
 
 
 def has_error(document: Any) -> bool:
-    """Whether a JSON body of HTTP 200 is an error in disguise, as {"error": …}, {"code": 401}, {"detail": …}."""
+    """Whether the JSON body of an HTTP 200 is an error, as {"error": …}, {"code": 401}, {"detail": …}."""
     if isinstance(document, list):
         return any(has_error(item) for item in document)
     if not isinstance(document, dict):
@@ -137,7 +137,7 @@ def has_error(document: Any) -> bool:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait (`retry-after-ms`, `retry-after` in seconds or as a date), None if unsaid."""
+    """Seconds that the server asks to wait (`retry-after-ms`, `retry-after` in seconds or as a date), else None."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         text = headers.get(name, "").strip().removesuffix("s")
         try:

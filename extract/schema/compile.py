@@ -8,7 +8,6 @@ enforced locally all the same, since the full schema and the model judge every a
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
 from extract.errors import SchemaError
+from extract.fingerprint import source_of, source_of_model, without_addresses
 from extract.records import path_to
 from extract.schema.profiles import FORMATS, KEYWORDS, Profile
 from extract.schema.shapes import Shape, bindings, shape_of_model
@@ -97,10 +97,11 @@ class CompiledSchema:
     def fingerprint(self) -> str:
         """Changes when the schema, a default or a validator of the model changes."""
         digest = hashlib.blake2b(json.dumps([self.json_schema, self.wire_schema]).encode(), digest_size=16)
-        for kind in self.model.__mro__:
-            if issubclass(kind, BaseModel) and kind is not BaseModel:
-                digest.update(_source(kind).encode())
-        digest.update(_stable(self.bindings).encode())
+        digest.update(source_of_model(self.model).encode())
+        digest.update(without_addresses(repr(self.bindings)).encode())
+        for _, shape in self.bindings:
+            if shape.verbatim and callable(shape.verbatim.kind):
+                digest.update(source_of(shape.verbatim.kind).encode())
         return digest.hexdigest()
 
 
@@ -269,15 +270,3 @@ def _local_only(shape: Shape, path: str = "$") -> list[Loss]:
     if shape.kind == "list" and shape.item:
         return _local_only(shape.item, f"{path}[*]")
     return [loss for _, wire, child in shape.fields for loss in _local_only(child, path_to(path, wire))]
-
-
-def _source(kind: type) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):  # a model made at run time or in a session without files
-        return kind.__qualname__
-
-
-def _stable(bound: tuple[tuple[tuple[str, ...], Shape], ...]) -> str:
-    """The bindings without memory addresses."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(bound))

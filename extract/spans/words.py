@@ -86,9 +86,9 @@ def _parts(name: str, opens: bool) -> list[tuple[int, int]]:
         parts.append((second, len(name)))
         if name[second:].lower().startswith("the "):
             parts.append((second + len("the "), len(name)))
-    for joint in _JOINT.finditer(name):
-        parts += [(0, joint.start()), (joint.end(), len(name))]
-    return parts
+    joints = list(_JOINT.finditer(name))
+    before = [(start, joint.start()) for joint in joints for start, _ in parts if start < joint.start()]
+    return [*parts, *before, *((joint.end(), len(name)) for joint in joints)]
 
 
 def _letters(text: str) -> int:
