@@ -27,6 +27,7 @@ check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m mypy tests/typing/api.py
 	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.ready-dev

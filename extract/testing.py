@@ -104,9 +104,7 @@ class ScriptedServer:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(_end_all_tasks())
         self._loop.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,6 +145,18 @@ class ScriptedServer:
             return True
         finally:
             self.in_flight -= 1
+
+
+async def _end_all_tasks() -> None:
+    """Connections that are just being accepted get their task first; closed ones get their last callback."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def _bytes(reply: Reply) -> bytes:

@@ -178,7 +178,7 @@ def test_tickets_labels() -> None:
     """Labels are the schema's and are balanced, in the records and in the examples; times are in order."""
     pairs = {(topic.value, urgency.value) for topic in Topic for urgency in Urgency}
     labels = [(row["topic"], row["urgency"]) for row in rows("tickets_expected.csv")]
-    assert {pair: 5 for pair in pairs} == {pair: labels.count(pair) for pair in set(labels)}
+    assert dict.fromkeys(pairs, 5) == {pair: labels.count(pair) for pair in set(labels)}
     shown = [(example["answer"]["topic"], example["answer"]["urgency"]) for example in examples("tickets")]
     assert pairs == set(shown)
     received = [dt.datetime.strptime(row["received"], "%Y-%m-%d %H:%M") for row in rows("tickets.csv")]
@@ -197,7 +197,8 @@ def test_restaurants_names_are_written() -> None:
     answers = [(text_of[row["id"]], values(row)) for row in rows("restaurants_expected.csv")]
     answers += [(example["record"]["text"], example["answer"]) for example in examples("restaurants")]
     for text, answer in answers:
-        assert answer["name"] and answer["name"] in text
+        assert answer["name"]
+        assert answer["name"] in text
         assert answer["near"] is None or answer["near"] in text
 
 

@@ -45,7 +45,7 @@ class Scene:
     async def deliver(self, outcome: Outcome) -> None:
         self.delivered.append(outcome)
 
-    def run(self, send: Sender | None = None, records: Any = None, **changes: Any) -> Tally:
+    def run(self, send: Sender | None = None, judge: Any = None) -> Tally:
         import pyarrow as pa
 
         frame = pa.table({"id": ["0"], "text": ["t"]})
@@ -57,16 +57,15 @@ class Scene:
             with Journal(self.path / "journal.db") as journal:
                 runner = Runner(
                     build=prepared.build,
-                    judge=prepared.judge,
+                    judge=judge or prepared.judge,
                     journal=journal,
                     send=until_stopped(journaled(send or self.send, journal), self.stop),
                     model=Model(),
                     tally=tally,
                     stop=self.stop,
                     width=self.width,
-                    **changes,
                 )
-                await runner.run(records or self.records(), self.deliver)
+                await runner.run(self.records(), self.deliver)
 
         asyncio.run(all_of_it())
         return tally
@@ -157,13 +156,10 @@ def test_a_fault_in_judging_costs_one_record(tmp_path: Path, caplog: pytest.LogC
     """Its trace is kept; the run goes on."""
     scene = Scene(tmp_path, 3)
 
-    class Odd(dict[str, Any]):
-        def __iter__(self) -> Iterator[str]:
-            raise ZeroDivisionError
+    def judge(record: Record, completion: Completion) -> Outcome:
+        return Outcome(record, attempts=1 // (record.key != 1))
 
-    records = [*scene.records()]
-    records[1] = Record(key=1, position=1, cells=Odd())
-    tally = scene.run(records=records)
+    tally = scene.run(judge=judge)
     assert {"internal.error": 1} == dict(tally.reasons)
     assert "ZeroDivisionError" in scene.delivered[1].issues[0].message
     assert "record 1" in caplog.text

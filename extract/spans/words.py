@@ -15,7 +15,9 @@ _LINE = re.compile(r"[^\r\n]+")
 _CODE = re.compile(r"\s{0,4}(?:[(\[][^()\[\]\n]{0,40}\d[^()\[\]\n]{0,40}[)\]]|\s\d[\w-]{3,20})\s{0,4}$")
 _CODE_REACH = 100  # characters at the end of a line where a code may stand
 _WORD = r"[^\W\d_a-zß-öø-ÿ][\w'\u2019&]{0,40}(?:-\w{1,40}){0,3}"
-_NAME = re.compile(rf"\b{_WORD}(?:[ ](?:(?:of|the|and|in|on|at|de|la|le|du|von|van|der|&)[ ]){{0,2}}{_WORD}){{0,7}}")
+_LINK = r"(?:(?:of|the|and|in|on|at|de|la|le|du|von|van|der|&)[ ]){0,2}"
+_NAME = re.compile(rf"\b{_WORD}(?:[ ]{_LINK}{_WORD}){{0,7}}(?:[ ]\d{{1,4}}\b)?")
+_ENDING = re.compile(r"(?:['\u2019]s|[ ]\d{1,4})$")  # "The Ploughman's", "Umi 21": a part of the name or not
 _JOINT = re.compile(r" (?:in|on|at)(?: the)? ")
 _ARTICLES = ("the ", "a ", "an ")
 
@@ -36,12 +38,12 @@ def line_spans(text: str, *, trim: bool = False) -> list[Span]:
 def name_spans(text: str) -> list[Span]:
     """Runs of capitalised words ("Café Sicilia", "The Golden Curry").
 
-    A run that opens a sentence or begins with an article is given without its first word too, and one that is joined
-    ("Burger King on the Riverside") in its parts too.
+    A run that opens a sentence or begins with an article is given without its first word too, one that ends with 's or
+    a number without that too, and one that is joined ("Burger King on the Riverside") in its parts too.
     """
     found: dict[tuple[int, int], Span] = {}
     for match in _NAME.finditer(text):
-        name = match.group().removesuffix("'s").removesuffix("\u2019s")
+        name = match.group()
         opens = text[max(0, match.start() - 50) : match.start()].rstrip()[-1:] in ("", ".", "!", "?", ":", ";")
         for start, end in _parts(name, opens):
             if end - start > 1:
@@ -86,6 +88,9 @@ def _parts(name: str, opens: bool) -> list[tuple[int, int]]:
         parts.append((second, len(name)))
         if name[second:].lower().startswith("the "):
             parts.append((second + len("the "), len(name)))
+    ending = _ENDING.search(name)
+    if ending:
+        parts += [(start, ending.start()) for start, _ in parts]
     joints = list(_JOINT.finditer(name))
     before = [(start, joint.start()) for joint in joints for start, _ in parts if start < joint.start()]
     return [*parts, *before, *((joint.end(), len(name)) for joint in joints)]
