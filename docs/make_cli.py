@@ -13,12 +13,20 @@ HEAD = """# Command line
 
 Made by `docs/make_cli.py` from the help texts; do not edit.
 
-Results go to stdout, progress, logs and errors to stderr. Exit codes: 0 all records ok; 1 unexpected error; 2 usage, configuration or input
-error, nothing sent; 3 finished, but more than `--max-failed` records are in the quarantine; 4 stopped early, the same command goes on.
+Results go to stdout; progress, logs and errors to stderr. Exit codes:
+
+| code | meaning |
+|--:|---|
+| 0 | all records ok |
+| 1 | unexpected error |
+| 2 | usage, configuration or input error, nothing sent |
+| 3 | finished, but more than `--max-failed` records are in the quarantine |
+| 4 | stopped early, the same command goes on |
+
 [Scheduling](scheduling.md) says what to do on each.
 
-The endpoint comes from the environment: `EXTRACT_BASE_URL`, `EXTRACT_API_KEY`, `EXTRACT_MODEL` and `EXTRACT_DIALECT` (`openai`, `toapis`, `kie` or
-`llamacpp`).
+The endpoint comes from the environment: `EXTRACT_BASE_URL`, `EXTRACT_API_KEY`, `EXTRACT_MODEL` and
+`EXTRACT_DIALECT` (`openai`, `toapis`, `kie` or `llamacpp`).
 """
 
 
