@@ -22,7 +22,7 @@ from extract.version import __version__
 
 if TYPE_CHECKING:
     from extract.pipeline import Pipeline, Prepared
-    from extract.progress import OnProgress
+    from extract.report import OnProgress
 
 EXIT_USAGE = 2
 EXIT_FAILED_RECORDS = 3

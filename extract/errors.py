@@ -45,6 +45,7 @@ class ExtractError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.report: object | None = None  # what the run had done, on an error that ended it
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ CREATE INDEX attempts_request ON attempts (request);
 """
 COMPLETION = "completion"
 _FLUSH = "flush"  # an entry that is only waited for
+_FORGET = "forget"  # likewise: drop an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,12 @@ class Journal:
     def note_failure(self, request: str, error: APIError) -> None:
         """Note a failed attempt that will be made again, or that leaves its record without an answer."""
         self._queue.put(_Entry(request, error.kind, error.status, error.code, error.message, None))
+
+    async def forget(self, requests: Sequence[str]) -> None:
+        """Drop these answers, so that they are asked for again; the attempts stay on the account."""
+        for request in requests:
+            self._queue.put(_Entry(request, _FORGET, None, None, None, None))
+        await self.flush()
 
     async def flush(self) -> None:
         """Return when everything stored or noted so far is on disk."""
@@ -185,6 +192,9 @@ def _commit(
 def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
     if entry.kind == _FLUSH:
         return Answer(_FLUSH, None, 0, None, b"")
+    if entry.kind == _FORGET:
+        connection.execute("DELETE FROM answers WHERE request = ?", (entry.request,))
+        return None
     usage = entry.usage
     connection.execute(
         "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens)"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from extract.report import Tally
+from extract.report import OnProgress, Tally
 
 logger = logging.getLogger("extract.progress")
-
-OnProgress = Callable[[Tally], None]
 
 LOG_EVERY = 5.0  # seconds between log lines
 DRAW_EVERY = 0.1  # seconds between updates of a live line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,9 @@ class Tally:
         self.usage = Usage(self.usage.input_tokens + usage.input_tokens, self.usage.output_tokens + usage.output_tokens)
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
+
+
+OnProgress = Callable[[Tally], None]  # hears of the running count after each record and each failed call
 
 
 def by_number(reasons: Mapping[str, int]) -> dict[str, int]:

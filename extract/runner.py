@@ -14,9 +14,10 @@ from extract.config import Model
 from extract.errors import APIError, RunDirectoryError, RunStopped
 from extract.journal import COMPLETION, Answer, Journal
 from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Usage
-from extract.report import Tally
+from extract.report import OnProgress, Tally
 from extract.requests import RequestBuilder, Unaskable
 from extract.validate import Judge
+from extract.watch import Watch
 
 logger = logging.getLogger("extract.runner")
 
@@ -99,7 +100,8 @@ class Runner:
     tally: Tally
     stop: Stop
     width: int  # records at work at once, waiting ones included
-    notify: Callable[[Tally], None] = lambda tally: None
+    notify: OnProgress = lambda tally: None
+    watch: Watch = field(default_factory=Watch)
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
     _asking: dict[str, asyncio.Task[Answer | Issue | None]] = field(default_factory=dict)
 
@@ -159,10 +161,12 @@ class Runner:
         if answer is None:
             return None
         if isinstance(answer, Issue):
-            attempts = self._failures.get(request.hash, 0)
+            attempts = self._failures.pop(request.hash, 0)
             return self._counted(
                 Outcome(record, issues=(answer,), request=request.hash, attempts=attempts, unanswered=True)
             )
+        if answer.kind == COMPLETION:
+            self.watch.answered()
         return self._counted(self._judged(record, request, answer))
 
     async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> Answer | Issue | None:
@@ -179,6 +183,7 @@ class Runner:
             completion = await self.send(request)
             cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
             self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+            self._failures.pop(request.hash, None)
             return self.journal.lookup(request.hash)
         except APIError as error:
             return self._refused(request, error)
@@ -191,13 +196,19 @@ class Runner:
 
     def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
         if error.retryable:  # all attempts are noted already
+            self._heed(self.watch.no_answer(error))
             return Issue("request", f"api.{error.kind}", "$", error.message, error.code)
-        self.tally.call(Usage(), None, retry=self._failures.get(request.hash, 0) > 0)
+        self.tally.call(Usage(), None, retry=self._failures.pop(request.hash, 0) > 0)
         if error.stops_run:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
             return None
+        self._heed(self.watch.refusal(request.hash, error))
         return self.journal.lookup(request.hash)
+
+    def _heed(self, reason: Exception | None) -> None:
+        if reason is not None:
+            self.stop.request(reason)
 
     def _judged(self, record: Record, request: ChatRequest, answer: Answer) -> Outcome:
         if answer.kind != COMPLETION:

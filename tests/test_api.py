@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 import extract
 from extract import Endpoint, Limits, Model, Prompt, Retry, checks
-from extract.api import Result, replace_url
+from extract.api import Result
 from extract.errors import (
     AuthenticationError,
     ConfigError,
@@ -33,6 +33,7 @@ from extract.errors import (
     RunDirectoryError,
     RunStopped,
 )
+from extract.job import endpoint_at
 from extract.runner import Stop
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.support import KEY, NO_WAIT, files, item, parts, pipeline, rows_csv
@@ -706,7 +707,7 @@ def test_the_manifest_tells_the_whole_story(source: Path, out: Path) -> None:
 
 def test_an_endpoint_can_move() -> None:
     """Key and dialect go along."""
-    moved = replace_url(Endpoint.local(), "http://127.0.0.1:7/v1")
+    moved = endpoint_at(Endpoint.local(), "http://127.0.0.1:7/v1")
     assert ("http://127.0.0.1:7/v1", False, "openai") == (moved.base_url, moved.is_local, moved.dialect)
 
 

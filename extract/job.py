@@ -1,0 +1,141 @@
+"""One run in one directory: the directory, the journal, the server if need be, the runner, the shelf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.client import Client
+from extract.config import Endpoint
+from extract.errors import ExtractError
+from extract.journal import Journal
+from extract.limits import with_limits
+from extract.pipeline import Prepared
+from extract.report import OnProgress, Report, Tally, by_number
+from extract.retry import with_retries
+from extract.runner import Runner, Stop, journaled, until_stopped
+from extract.shelf import Shelf, tally_of
+from extract.sinks import RunDirectory, Shard
+from extract.sinks.rundir import remove_tables
+from extract.sources import Scan
+
+if TYPE_CHECKING:
+    import httpx
+
+WIDTH_FACTOR = 2  # records at work for each call in flight, so that a slow one does not hold up the others
+WIDTH_FLOOR = 64
+
+
+@dataclass
+class Job:
+    """One run in one directory."""
+
+    prepared: Prepared
+    scan: Scan
+    out: Path
+    stop: Stop
+    notify: OnProgress
+
+    async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
+        with RunDirectory(self.out) as directory:
+            root, shards, done = directory.root_for(self.fingerprints, again=True)
+            if done:
+                return self._report(tally_of(self.scan, shards), None)
+            if not shards:
+                remove_tables(root)
+            directory.sign()
+            with Journal(directory.journal_path) as journal:
+                report = await self._make_tables(root, shards, journal, transport)
+            directory.put_in_place()
+            return report
+
+    async def _make_tables(
+        self, root: Path, shards: list[Shard], journal: Journal, transport: httpx.AsyncBaseTransport | None
+    ) -> Report:
+        tally = tally_of(self.scan, shards)
+        shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally)
+        shelf.write_manifest()
+        self.stop.attach()
+        position = sum(shard.records for shard in shards)
+        records = islice(self.prepared.source.records_of(self.scan), position, None)
+        with _local_server(self.prepared.endpoint) as endpoint:
+            async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
+                runner = self._runner(client, journal, tally)
+                await runner.run(records, shelf.add)
+        await journal.forget(runner.watch.refused if runner.watch.verdict else ())
+        if self.stop.reason:
+            shelf.write_manifest()
+            if isinstance(self.stop.reason, ExtractError):
+                self.stop.reason.report = self._report(tally, self.stop.reason)
+            raise self.stop.reason
+        await shelf.finish()
+        return self._report(tally, None)
+
+    def _runner(self, client: Client, journal: Journal, tally: Tally) -> Runner:
+        """Every attempt pays for its own permit, so limits stand inside retries."""
+        pipeline, limits = self.prepared.pipeline, self.prepared.limits
+        limited = until_stopped(
+            with_limits(
+                until_stopped(journaled(client, journal), self.stop), limits, pipeline.model, sleep=self.stop.sleep
+            ),
+            self.stop,
+        )
+        runner = Runner(
+            build=self.prepared.build,
+            judge=self.prepared.judge,
+            journal=journal,
+            send=limited,
+            model=pipeline.model,
+            tally=tally,
+            stop=self.stop,
+            width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
+            notify=self.notify,
+        )
+        runner.send = with_retries(limited, pipeline.retry, on_failure=runner.failed, sleep=self.stop.sleep)
+        return runner
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        prepared = self.prepared
+        return {
+            "source": self.scan.fingerprint,
+            "pipeline": prepared.fingerprint,
+            "schema": prepared.schema.fingerprint,
+        }
+
+    def _report(self, tally: Tally, stopped: Exception | None) -> Report:
+        return Report(
+            records=tally.records,
+            ok=tally.ok,
+            quarantined=tally.quarantined,
+            reasons=by_number(tally.reasons),
+            requests=tally.requests,
+            retries=tally.retries,
+            input_tokens=tally.usage.input_tokens,
+            output_tokens=tally.usage.output_tokens,
+            cost_usd=tally.cost_usd,
+            seconds=tally.seconds,
+            losses=tuple(str(loss) for loss in self.prepared.schema.losses),
+            stopped=str(stopped) if stopped else None,
+        )
+
+
+@contextmanager
+def _local_server(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """The endpoint itself, or the local API on a free port for as long as it is needed."""
+    if not endpoint.is_local:
+        yield endpoint
+        return
+    from extract.server import LocalServer  # an extra, and heavy
+
+    with LocalServer(endpoint.model_path) as server:
+        yield endpoint_at(endpoint, server.base_url)
+
+
+def endpoint_at(endpoint: Endpoint, base_url: str) -> Endpoint:
+    """The endpoint at another address."""
+    return Endpoint(base_url=base_url, api_key=endpoint.api_key, dialect=endpoint.dialect)

@@ -1,0 +1,134 @@
+"""Outcomes are put on the shelf in order: shard by shard, with a manifest that says what is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from extract.errors import RunDirectoryError
+from extract.journal import Journal, Totals
+from extract.pipeline import Prepared
+from extract.records import Outcome
+from extract.report import Tally, by_number
+from extract.sinks import Shard, ShardWriter, write_manifest
+from extract.sources import Scan
+from extract.version import __version__
+
+
+@dataclass
+class Shelf:
+    """Collects outcomes into shards, and keeps the manifest in step with what is committed."""
+
+    prepared: Prepared
+    scan: Scan
+    fingerprints: Mapping[str, str]
+    root: Path
+    shards: list[Shard]
+    journal: Journal
+    tally: Tally
+    _outcomes: list[Outcome] = field(default_factory=list)
+
+    async def add(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == self.prepared.pipeline.shard_rows:
+            await self._commit()
+
+    async def finish(self) -> None:
+        """Commit the last shard and say that the run is complete."""
+        if self._outcomes:
+            await self._commit()
+        self.write_manifest(complete=True)
+
+    async def _commit(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        writer = writer_for(self.prepared, self.root)
+        try:
+            await asyncio.to_thread(writer.write, len(self.shards), outcomes)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
+            ) from error
+        self.shards.append(_shard(outcomes))
+        self.write_manifest()
+
+    def write_manifest(self, complete: bool = False) -> None:
+        prepared = self.prepared
+        ok, quarantined = sum(shard.ok for shard in self.shards), sum(shard.quarantined for shard in self.shards)
+        reasons = tally_of(self.scan, self.shards).reasons
+        totals = self.journal.totals()
+        counts = {
+            "in": self.scan.count,
+            "ok": ok,
+            "quarantined": quarantined,
+            "pending": self.scan.count - ok - quarantined,
+        }
+        manifest = {
+            "complete": complete,
+            "pipeline": prepared.pipeline.name,
+            "counts": counts,
+            "reasons": by_number(reasons),
+            "requests": totals.requests,
+            "retries": totals.retries,
+            "tokens": {"input": totals.usage.input_tokens, "output": totals.usage.output_tokens},
+            "cost_usd": _total_cost(prepared, totals),
+            "seconds": round(self.tally.seconds, 3),
+            "fingerprints": dict(self.fingerprints),
+            "model": prepared.model_name,
+            "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
+            "source": prepared.source.label,
+            "table_format": prepared.pipeline.format,
+            "losses": [str(loss) for loss in prepared.schema.losses],
+            "versions": _versions(),
+            "shards": [
+                {"ok": s.ok, "quarantined": s.quarantined, "reasons": dict(s.reasons), "unanswered": s.unanswered}
+                for s in self.shards
+            ],
+        }
+        write_manifest(self.root, manifest)
+
+
+def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
+    """The count of what these shards hold."""
+    tally = Tally(records=scan.count)
+    for shard in shards:
+        tally.ok += shard.ok
+        tally.quarantined += shard.quarantined
+        tally.reasons.update(shard.reasons)
+    tally.begun_with = tally.done
+    return tally
+
+
+def _shard(outcomes: Sequence[Outcome]) -> Shard:
+    reasons: dict[str, int] = {}
+    for outcome in outcomes:
+        if not outcome.ok:
+            code = outcome.issues[0].code
+            reasons[code] = reasons.get(code, 0) + 1
+    failed = sum(reasons.values())
+    return Shard(len(outcomes) - failed, failed, by_number(reasons), sum(outcome.unanswered for outcome in outcomes))
+
+
+def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
+    """The writer of a run's shards below `root`."""
+    pipeline = prepared.pipeline
+    return ShardWriter(
+        root, prepared.source, prepared.schema, tuple(pipeline.columns), pipeline.format, pipeline.neutralise_formulas
+    )
+
+
+def _total_cost(prepared: Prepared, totals: Totals) -> float | None:
+    return prepared.pipeline.model.cost_usd(totals.usage.input_tokens, totals.usage.output_tokens)
+
+
+def _versions() -> dict[str, str]:
+    found = {"tablecast": __version__, "python": platform.python_version()}
+    for name in ("pydantic", "pyarrow", "jsonschema"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a package built into the system has no metadata
+            continue
+    return found

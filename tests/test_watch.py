@@ -1,0 +1,98 @@
+"""A run that fails for every record alike stops; one with some bad records goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pydantic import BaseModel
+
+import extract
+from extract import BadRequestError, Limits, Pipeline, Retry, RunStopped
+from extract.errors import ErrorClass
+from extract.job import WIDTH_FACTOR, WIDTH_FLOOR
+from extract.testing import Call, Reply, ScriptedServer
+from extract.watch import ALIKE, SILENT, Watch
+
+BAD_SCHEMA = {"error": {"code": "invalid_request_error", "message": "schema not supported", "type": "x", "param": "x"}}
+
+
+class Item(BaseModel):
+    name: str
+
+
+def frame(rows: int) -> pd.DataFrame:
+    return pd.DataFrame({"text": [f"t{number}" for number in range(rows)]})
+
+
+def pipeline(**settings: Any) -> Pipeline:
+    retry = Retry(max_attempts=2, initial_wait=0)
+    return Pipeline(name="items", schema=Item, prompt="{{ text }}", retry=retry, **settings)
+
+
+def error(message: str = "no") -> BadRequestError:
+    return BadRequestError(message, kind=ErrorClass.REQUEST, status=400)
+
+
+def test_the_first_records_refused_alike_stop_the_run_and_are_asked_again(tmp_path: Path) -> None:
+    """A schema that the endpoint refuses: nothing quarantined, nothing final; once it is well the same call goes on."""
+    well = False
+
+    def script(call: Call) -> Any:
+        return {"name": "n"} if well else Reply(BAD_SCHEMA, 400)
+
+    with ScriptedServer(script) as server:
+        run = pipeline(limits=Limits(concurrency=2))
+        with pytest.raises(RunStopped, match="refused: 400: schema not supported") as caught:
+            extract.run(run, frame(40), out=tmp_path / "run", endpoint=server.endpoint())
+        assert "extract schema" in str(caught.value)
+        assert len(server.calls) <= ALIKE + 2
+        asked, well = len(server.calls), True
+        result = extract.run(run, frame(40), out=tmp_path / "run", endpoint=server.endpoint())
+    assert [40, 0, asked + 40] == [result.report.ok, result.report.quarantined, len(server.calls)]
+
+
+def test_bad_records_among_good_ones_do_not_stop_a_run(tmp_path: Path) -> None:
+    """After one answer a refusal is the record's own."""
+
+    def script(call: Call) -> Any:
+        return {"name": "n"} if call.prompt == "t0" else Reply(BAD_SCHEMA, 400)
+
+    with ScriptedServer(script) as server:
+        run = pipeline(limits=Limits(concurrency=1))
+        result = extract.run(run, frame(20), out=tmp_path / "run", endpoint=server.endpoint())
+    assert [1, {"api.request": 19}] == [result.report.ok, result.report.reasons]
+
+
+def test_different_refusals_do_not_stop_a_run() -> None:
+    """Only refusals in the same words speak against the request's form."""
+    watch = Watch()
+    assert [None] * 20 == [watch.refusal(str(number), error(f"no {number % 2}")) for number in range(20)]
+
+
+def test_an_endpoint_that_does_not_answer_stops_the_run(tmp_path: Path) -> None:
+    """Records in a row without an answer: the run stops, resumable, and the rest is not tried."""
+    well = False
+
+    def script(call: Call) -> Any:
+        return {"name": "n"} if well else Reply({"error": {"message": "down"}}, 503)
+
+    with ScriptedServer(script) as server:
+        run = pipeline(limits=Limits(concurrency=2))
+        with pytest.raises(RunStopped, match="in a row got no answer: 503: down"):
+            extract.run(run, frame(100), out=tmp_path / "run", endpoint=server.endpoint())
+        at_work = 2 * WIDTH_FACTOR + WIDTH_FLOOR  # each of these may have made its first call
+        assert len(server.calls) <= at_work + SILENT + 2
+        well = True
+        result = extract.run(run, frame(100), out=tmp_path / "run", endpoint=server.endpoint())
+    assert [100, 0] == [result.report.ok, result.report.quarantined]
+
+
+def test_an_answer_between_failures_starts_the_count_anew() -> None:
+    """Silence counts only in a row."""
+    watch = Watch()
+    for _ in range(3):
+        assert [None] * (SILENT - 1) == [watch.no_answer(error()) for _ in range(SILENT - 1)]
+        watch.answered()
