@@ -192,6 +192,7 @@ def status(
 ) -> None:
     """Show what a run directory holds."""
     from extract.sinks import read_manifest
+    from extract.sinks.rundir import NEXT
 
     manifest = read_manifest(run_dir)
     if manifest is None:
@@ -200,6 +201,9 @@ def status(
         typer.echo(json.dumps(manifest, ensure_ascii=False))
         return
     typer.echo(_status_text(run_dir, manifest))
+    if growing := read_manifest(run_dir / NEXT):
+        counts = growing["counts"]
+        typer.echo(f"a newer run is not complete: {counts['pending']:,} of {counts['in']:,} records pending")
     if rows:
         typer.echo(_first_rows(run_dir, manifest["table_format"], rows))
 
