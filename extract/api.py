@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -15,13 +15,14 @@ import pyarrow as pa
 
 from extract import progress
 from extract.config import Endpoint
-from extract.errors import ConfigError, RunStopped
+from extract.errors import ConfigError, RunDirectoryError, RunStopped
 from extract.job import Job
 from extract.pipeline import Pipeline, Prepared, default_out, prepare
 from extract.report import OnProgress, Report
+from extract.requests import Unaskable, estimated_tokens
 from extract.runner import Stop
 from extract.shelf import writer_for
-from extract.sinks import QUARANTINE, TABLE, ShardWriter, read_shards
+from extract.sinks import QUARANTINE, TABLE, ShardWriter, read_manifest, read_shards
 from extract.sources import open_source
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Result:
     path: Path
     report: Report
     prepared: Prepared = field(repr=False)
+    fingerprints: Mapping[str, str] = field(repr=False)
     max_failed: int = 0
 
     @property
@@ -46,17 +48,32 @@ class Result:
     @cached_property
     def table(self) -> pa.Table:
         """The typed rows that passed: key, passed-through columns, fields, and `_…` columns about the call."""
-        return read_shards(self.path / TABLE, self.prepared.pipeline.format, self._writer.table_schema)
+        return self._read(TABLE, self._writer.table_schema)
 
     @cached_property
     def quarantine(self) -> pa.Table:
         """The records that did not pass: key, reason, stage, path, message, value, raw answer, source columns."""
-        return read_shards(self.path / QUARANTINE, self.prepared.pipeline.format, self._writer.quarantine_schema)
+        return self._read(QUARANTINE, self._writer.quarantine_schema)
 
     def to_pandas(self) -> pd.DataFrame:
-        """The table as a DataFrame."""
+        """The table as a DataFrame; whole numbers and booleans with nulls keep their kind (Int64, boolean)."""
+        import pandas as pd
+
+        kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
         frame: pd.DataFrame = self.table.to_pandas()
+        for name in self.table.column_names:
+            if self.table[name].null_count and self.table[name].type in kinds:
+                frame[name] = self.table[name].to_pandas(types_mapper=kinds.get)
         return frame
+
+    def _read(self, folder: str, schema: pa.Schema) -> pa.Table:
+        manifest = read_manifest(self.path)
+        if manifest is None or manifest["fingerprints"] != dict(self.fingerprints):
+            raise RunDirectoryError(
+                f"{self.path} now holds the tables of another run", hint="give each run its own folder: out=…"
+            )
+        pipeline = self.prepared.pipeline
+        return read_shards(self.path / folder, pipeline.format, schema, neutralised=pipeline.neutralise_formulas)
 
     @property
     def _writer(self) -> ShardWriter:
@@ -120,10 +137,13 @@ async def arun(
 ) -> Result:
     """`run` for a running event loop. `stop.request(reason)` ends the run early, from any thread."""
     prepared = prepare_run(pipeline, source, endpoint=endpoint, local=local, limit=limit)
+    if transport is None:
+        _refuse_no_endpoint(prepared.endpoint)
+    _refuse_impossible_budget(prepared)
     scan = await asyncio.to_thread(prepared.source.scan)
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
         job = Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)
-        return Result(job.out, await job.run(transport), prepared, max_failed)
+        return Result(job.out, await job.run(transport), prepared, job.fingerprints, max_failed)
 
 
 def prepare_run(
@@ -142,6 +162,31 @@ def prepare_run(
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}", hint="at least 1")
     return prepare(pipeline, open_source(given, pipeline.key, limit), chosen)
+
+
+def _refuse_no_endpoint(endpoint: Endpoint) -> None:
+    """Documents go nowhere that was not named."""
+    if not endpoint.is_set:
+        raise ConfigError(
+            "no endpoint is set",
+            hint="set EXTRACT_BASE_URL and EXTRACT_API_KEY, pass endpoint=Endpoint(…), or use the local model: --local",
+        )
+
+
+def _refuse_impossible_budget(prepared: Prepared) -> None:
+    """A cap that the input of the first request alone would pass."""
+    model, cap = prepared.pipeline.model, prepared.pipeline.limits.max_cost_usd
+    if cap is None:
+        return
+    for record in prepared.source.records():
+        try:
+            request = prepared.build(record)
+        except Unaskable:
+            continue
+        least = model.cost_usd(estimated_tokens(request), 0) or 0.0
+        if least > cap:
+            raise ConfigError(f"the first request alone costs about {least:.6f} USD, limits.max_cost_usd is {cap}")
+        return
 
 
 def _in_thread(work: Callable[[], Coroutine[Any, Any, Result]], stop: Stop) -> Result:
@@ -163,7 +208,7 @@ def _in_thread(work: Callable[[], Coroutine[Any, Any, Result]], stop: Stop) -> R
     try:
         done.wait()
     except KeyboardInterrupt:
-        stop.request(RunStopped("interrupted", hint="the same command goes on from here"))
+        stop.request(RunStopped("interrupted"))
         done.wait()
     if failure:
         raise failure[0]

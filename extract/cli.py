@@ -103,6 +103,7 @@ def run(
     """Run a pipeline: ask for each record that has no answer yet, then write table and quarantine."""
     from extract.api import prepare_run
     from extract.api import run as run_pipeline
+    from extract.report import Report
 
     pipeline, source = _chosen(arguments, schema, prompt, key, settings)
     if dry_run:
@@ -113,6 +114,10 @@ def run(
             result = run_pipeline(
                 pipeline, source, out=out, local=local, limit=limit, max_failed=max_failed, on_progress=on_progress
             )
+    except (RunStopped, APIError) as error:
+        if as_json and isinstance(error.report, Report):
+            typer.echo(json.dumps(error.report.as_dict(), ensure_ascii=False))
+        raise
     except KeyboardInterrupt:  # the second one: do not wait for the calls in flight
         typer.echo("interrupted; the same command goes on from here", err=True)
         sys.stderr.flush()
@@ -239,10 +244,10 @@ def main() -> None:
 
 def _complain(error: ExtractError) -> None:
     typer.echo(f"error: {error}", err=True)
-    report = getattr(error, "report", None)
-    if report is not None:
-        typer.echo(f"stopped: {report.line}", err=True)
-        typer.echo("what was answered is kept; the same command goes on from here", err=True)
+    line = getattr(error.report, "line", None)  # of a Report, which is too heavy to import for a message
+    if line is not None:
+        typer.echo(f"stopped: {line}; what was answered is kept", err=True)
+        typer.echo("the same command goes on from here", err=True)
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -323,6 +328,7 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
         *([f"reasons: {reasons}"] if reasons else []),
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
+        *([f"{manifest['answered']:,} answers are stored and will not be asked again"] if counts["pending"] else []),
         f"files: {run_dir}/table, {run_dir}/quarantine, {run_dir}/manifest.json",
     ]
     return "\n".join(lines)
@@ -332,6 +338,8 @@ def _first_rows(run_dir: Path, table_format: str, rows: int) -> str:
     from extract.sinks import QUARANTINE, TABLE, read_shards
 
     table = read_shards(run_dir / TABLE, table_format).slice(0, rows)
+    if not table.num_columns:
+        return "\nno rows yet: tables are written shard by shard"
     shown = table.select([name for name in table.column_names if not name.startswith("_")]).to_pandas()
     failed = read_shards(run_dir / QUARANTINE, table_format).slice(0, rows)
     parts = ["", "table:", shown.to_string(index=False, max_colwidth=40)]

@@ -119,6 +119,11 @@ class Endpoint(Settings):
             raise ValueError("a key is not sent over plain http except to loopback; use https")
         return self
 
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody said where requests go: a URL, a key, or the local model."""
+        return self.is_local or self.api_key is not None or "base_url" in self.model_fields_set
+
     @classmethod
     def local(cls, model_path: str | None = None) -> Endpoint:
         """The local API on a free loopback port, for the length of the run: no key, no network."""

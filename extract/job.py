@@ -66,10 +66,14 @@ class Job:
             async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
                 runner = self._runner(client, journal, tally)
                 await runner.run(records, shelf.add)
-        await journal.forget(runner.watch.refused if runner.watch.verdict else ())
+        if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
+            await journal.forget(runner.watch.refused)
+            shelf.discard()
         if self.stop.reason:
             shelf.write_manifest()
-            if isinstance(self.stop.reason, ExtractError):
+            if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
+                committed = tally_of(self.scan, shelf.shards)
+                tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
                 self.stop.reason.report = self._report(tally, self.stop.reason)
             raise self.stop.reason
         await shelf.finish()
@@ -80,7 +84,10 @@ class Job:
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
         limited = until_stopped(
             with_limits(
-                until_stopped(journaled(client, journal), self.stop), limits, pipeline.model, sleep=self.stop.sleep
+                until_stopped(journaled(client, journal, pipeline.model), self.stop),
+                limits,
+                pipeline.model,
+                sleep=self.stop.sleep,
             ),
             self.stop,
         )

@@ -33,6 +33,9 @@ CREATE TABLE attempts (id INTEGER PRIMARY KEY, request TEXT NOT NULL, at REAL NO
                        status INTEGER, code TEXT, message TEXT, input_tokens INTEGER NOT NULL,
                        output_tokens INTEGER NOT NULL);
 CREATE INDEX attempts_request ON attempts (request);
+CREATE TABLE totals (requests INTEGER NOT NULL, retries INTEGER NOT NULL, input_tokens INTEGER NOT NULL,
+                     output_tokens INTEGER NOT NULL, cost_usd REAL, answers INTEGER NOT NULL);
+INSERT INTO totals VALUES (0, 0, 0, 0, NULL, 0);
 """
 COMPLETION = "completion"
 _FLUSH = "flush"  # an entry that is only waited for
@@ -57,6 +60,8 @@ class Totals:
     requests: int = 0
     retries: int = 0
     usage: Usage = Usage()
+    cost_usd: float | None = None  # None: no call had a price
+    answers: int = 0  # requests that will not be made again
 
 
 class Journal:
@@ -88,18 +93,14 @@ class Journal:
         return Answer(*found) if found else None
 
     def totals(self) -> Totals:
-        """Requests, retries and tokens of all attempts so far."""
-        requests, given, made, distinct = self._row(
-            "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), count(DISTINCT request)"
-            " FROM attempts"
-        )
-        return Totals(requests, requests - distinct, Usage(given, made))
+        """Requests, retries and tokens of all attempts so far, and the answers that are kept."""
+        requests, retries, given, made, cost_usd, answers = self._row("SELECT * FROM totals")
+        return Totals(requests, retries, Usage(given, made), cost_usd, answers)
 
-    async def store(self, request: str, completion: Completion) -> Answer:
-        """Store a completion; returns when it is on disk."""
-        return await self._stored(
-            _Entry(request, COMPLETION, completion.status, None, None, completion.raw, completion.usage)
-        )
+    async def store(self, request: str, completion: Completion, cost_usd: float | None = None) -> Answer:
+        """Store a completion and what it cost; returns when it is on disk."""
+        entry = _Entry(request, COMPLETION, completion.status, None, None, completion.raw, completion.usage, cost_usd)
+        return await self._stored(entry)
 
     async def store_refusal(self, request: str, error: APIError) -> Answer:
         """Store an error that is final for its record; returns when it is on disk."""
@@ -164,6 +165,7 @@ class _Entry:
     message: str | None
     body: bytes | None  # None: an attempt without an answer
     usage: Usage = Usage()
+    cost_usd: float | None = None
     done: asyncio.Future[Answer] | None = None
     call_soon: Callable[..., Any] | None = None
 
@@ -193,7 +195,8 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
     if entry.kind == _FLUSH:
         return Answer(_FLUSH, None, 0, None, b"")
     if entry.kind == _FORGET:
-        connection.execute("DELETE FROM answers WHERE request = ?", (entry.request,))
+        dropped = connection.execute("DELETE FROM answers WHERE request = ?", (entry.request,)).rowcount
+        connection.execute("UPDATE totals SET answers = answers - ?", (dropped,))
         return None
     usage = entry.usage
     connection.execute(
@@ -204,9 +207,15 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
             *(usage.input_tokens, usage.output_tokens),
         ),
     )
+    (attempts,) = connection.execute("SELECT count(*) FROM attempts WHERE request = ?", (entry.request,)).fetchone()
+    connection.execute(
+        "UPDATE totals SET requests = requests + 1, retries = retries + ?, input_tokens = input_tokens + ?,"
+        " output_tokens = output_tokens + ?, answers = answers + ?,"
+        " cost_usd = CASE WHEN ?5 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + ?5 END",
+        (attempts > 1, usage.input_tokens, usage.output_tokens, entry.body is not None, entry.cost_usd),
+    )
     if entry.body is None:
         return None
-    (attempts,) = connection.execute("SELECT count(*) FROM attempts WHERE request = ?", (entry.request,)).fetchone()
     connection.execute(
         "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?)",
         (

@@ -6,13 +6,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
-from extract.errors import ConfigError
+from extract.errors import ConfigError, ExtractError
 from extract.pipeline import Pipeline
 
 
@@ -77,6 +78,18 @@ def _module(place: str) -> ModuleType:
                 f"there is no module {place!r}", hint="name a module, or a file such as pipelines/receipts.py"
             ) from None
         raise ConfigError(f"{place} cannot be imported: {error}") from error
+    except ExtractError:  # says what is wrong by itself
+        raise
+    except Exception as error:  # whatever the file does, it is the user's; the place in it is what helps
+        raise ConfigError(f"{place} cannot be imported: {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    """What was raised, with the file and line where it was."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}: {type(error).__name__}: {error}"
 
 
 def _module_at(path: Path) -> ModuleType:

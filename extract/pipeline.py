@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ from extract.validate import Judge
 
 TableFormat = Literal["parquet", "csv"]
 
+JUDGING = 1  # raised when a new version judges answers otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
 RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -115,6 +117,7 @@ class Prepared:
         pipeline = self.pipeline
         prompt = self.build.prompt
         parts = [
+            JUDGING,
             *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
             pipeline.neutralise_formulas,
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
@@ -212,8 +215,19 @@ def _close(name: str, names: Any) -> str:
 
 
 def _typed(given: Mapping[str, str]) -> dict[str, Any]:
-    """Texts from the command line; "none" empties an optional setting."""
-    return {name: None if value.lower() == "none" else value for name, value in given.items()}
+    """Texts from the command line; "none" empties an optional setting, a list or object is written as JSON."""
+    return {name: _value_of(name, value) for name, value in given.items()}
+
+
+def _value_of(name: str, text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    if not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {name}: not JSON: {error}") from None
 
 
 def _check_source(check: Check) -> str:

@@ -16,28 +16,37 @@ logger = logging.getLogger("extract.progress")
 
 LOG_EVERY = 5.0  # seconds between log lines
 DRAW_EVERY = 0.1  # seconds between updates of a live line
+WIDE = 120  # columns of a terminal with room for a bar
 
 
 def status(tally: Tally) -> str:
-    """done/all, ok, quarantined, rows/s, tokens, cost, time to go."""
-    rate = (tally.done - tally.begun_with) / tally.seconds if tally.seconds > 0 else 0.0
+    """done/all, ok, quarantined, rows/s, time to go, tokens, cost, retries."""
+    rate = _rate(tally)
     parts = [f"{tally.done:,}/{tally.records:,}", f"{tally.ok:,} ok", f"{tally.quarantined:,} quarantined"]
-    parts += [f"{rate:.1f} rows/s", f"{tally.usage.input_tokens + tally.usage.output_tokens:,} tokens"]
+    parts.append(f"{rate:.1f} rows/s")
+    parts += [f"{_clock((tally.records - tally.done) / rate)} to go"] if rate > 0 and tally.done < tally.records else []
+    parts.append(f"{tally.usage.input_tokens + tally.usage.output_tokens:,} tokens")
     parts += [f"{tally.cost_usd:.4f} USD"] if tally.cost_usd else []
     parts += [f"{tally.retries:,} retries"] if tally.retries else []
-    if rate > 0 and tally.done < tally.records:
-        parts.append(f"{_clock((tally.records - tally.done) / rate)} to go")
     return ", ".join(parts)
+
+
+def _rate(tally: Tally) -> float:
+    """Records a second that were asked for; those from the journal say nothing of the time to go."""
+    fresh = tally.done - tally.begun_with - tally.replayed
+    return fresh / tally.seconds if tally.seconds > 0 else 0.0
 
 
 @contextmanager
 def on_terminal() -> Iterator[OnProgress]:
-    """A live line on stderr."""
+    """A live line on stderr; with a bar where there is room for both."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+    console = Console(stderr=True)
+    columns: list[ProgressColumn] = [BarColumn(bar_width=24)] if console.width >= WIDE else []
+    columns.append(TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("starting", total=None)
 
         def draw(tally: Tally) -> None:

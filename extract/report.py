@@ -87,6 +87,7 @@ class Tally:
 
     records: int
     begun_with: int = 0  # done by an earlier run
+    replayed: int = 0  # judged anew from the journal, without a call
     ok: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -104,8 +105,9 @@ class Tally:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def count(self, outcome: Outcome) -> None:
-        """One more record judged."""
+    def count(self, outcome: Outcome, *, replayed: bool = False) -> None:
+        """One more record judged; `replayed`: its answer was there already."""
+        self.replayed += replayed
         if outcome.ok:
             self.ok += 1
         else:

@@ -68,7 +68,7 @@ def until_stopped(send: Sender, stop: Stop) -> Sender:
     return sender
 
 
-def journaled(send: Sender, journal: Journal) -> Sender:
+def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
     """A sender whose answers, and refusals that are final for a record, are stored when it returns.
 
     It stands inside the limits: a permit is held until the answer is stored, so that a crash costs no more calls than
@@ -82,10 +82,19 @@ def journaled(send: Sender, journal: Journal) -> Sender:
             if not error.retryable and not error.stops_run:
                 await journal.store_refusal(request.hash, error)
             raise
-        await journal.store(request.hash, completion)
+        usage = completion.usage
+        await journal.store(request.hash, completion, model.cost_usd(usage.input_tokens, usage.output_tokens))
         return completion
 
     return sender
+
+
+@dataclass(frozen=True, slots=True)
+class _NoAnswer:
+    """No attempt got an answer: why, after how many."""
+
+    issue: Issue
+    attempts: int
 
 
 @dataclass
@@ -103,10 +112,11 @@ class Runner:
     notify: OnProgress = lambda tally: None
     watch: Watch = field(default_factory=Watch)
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
-    _asking: dict[str, asyncio.Task[Answer | Issue | None]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[Answer | _NoAnswer | None]] = field(default_factory=dict)
 
     async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
         """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
+        self._notify()
         async with asyncio.TaskGroup() as group:
             try:
                 await self._feed(records, deliver, group)
@@ -148,28 +158,27 @@ class Runner:
             return None
         except Exception:  # the last guard: one record never stops a run, and its trace is kept
             logger.exception("record %r", record.key)
-            return self._counted(Outcome(record, issues=(_internal(),)))
+            return self._counted(Outcome(record, issues=(_internal(),), unanswered=True))
 
     async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
         try:
             request = self.build(record)
         except Unaskable as error:
             return self._counted(Outcome(record, issues=(error.issue,)))
-        answer: Answer | Issue | None = self.journal.lookup(request.hash)
+        answer: Answer | _NoAnswer | None = self.journal.lookup(request.hash)
+        replayed = answer is not None
         if answer is None:
             answer = await self._ask_once(request, group)
         if answer is None:
             return None
-        if isinstance(answer, Issue):
-            attempts = self._failures.pop(request.hash, 0)
-            return self._counted(
-                Outcome(record, issues=(answer,), request=request.hash, attempts=attempts, unanswered=True)
-            )
+        if isinstance(answer, _NoAnswer):
+            issues, attempts = (answer.issue,), answer.attempts
+            return self._counted(Outcome(record, issues, request=request.hash, attempts=attempts, unanswered=True))
         if answer.kind == COMPLETION:
             self.watch.answered()
-        return self._counted(self._judged(record, request, answer))
+        return self._counted(self._judged(record, request, answer), replayed=replayed)
 
-    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> Answer | Issue | None:
+    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> Answer | _NoAnswer | None:
         """Identical requests at work together are one call."""
         task = self._asking.get(request.hash)
         if task is None:
@@ -177,7 +186,7 @@ class Runner:
             task.add_done_callback(lambda _: self._asking.pop(request.hash, None))
         return await task
 
-    async def _ask(self, request: ChatRequest) -> Answer | Issue | None:
+    async def _ask(self, request: ChatRequest) -> Answer | _NoAnswer | None:
         """The stored answer; an issue when no attempt got one; None when the run stops."""
         try:
             completion = await self.send(request)
@@ -192,12 +201,13 @@ class Runner:
             return None
         except Exception:  # the last guard for the sender; a later run asks again
             logger.exception("request %s", request.hash)
-            return _internal()
+            return _NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
 
-    def _refused(self, request: ChatRequest, error: APIError) -> Answer | Issue | None:
+    def _refused(self, request: ChatRequest, error: APIError) -> Answer | _NoAnswer | None:
         if error.retryable:  # all attempts are noted already
             self._heed(self.watch.no_answer(error))
-            return Issue("request", f"api.{error.kind}", "$", error.message, error.code)
+            issue = Issue("request", f"api.{error.kind}", "$", error.message, error.code)
+            return _NoAnswer(issue, self._failures.pop(request.hash, 0))
         self.tally.call(Usage(), None, retry=self._failures.pop(request.hash, 0) > 0)
         if error.stops_run:
             self.journal.note_failure(request.hash, error)
@@ -224,8 +234,8 @@ class Runner:
             cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens),
         )
 
-    def _counted(self, outcome: Outcome) -> Outcome:
-        self.tally.count(outcome)
+    def _counted(self, outcome: Outcome, *, replayed: bool = False) -> Outcome:
+        self.tally.count(outcome, replayed=replayed)
         self._notify()
         return outcome
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from extract.errors import RunDirectoryError
-from extract.journal import Journal, Totals
+from extract.journal import Journal
 from extract.pipeline import Prepared
 from extract.records import Outcome
 from extract.report import Tally, by_number
@@ -41,19 +41,23 @@ class Shelf:
         """Commit the last shard and say that the run is complete."""
         if self._outcomes:
             await self._commit()
-        self.write_manifest(complete=True)
+        await asyncio.to_thread(self.write_manifest, True)
+
+    def discard(self) -> None:
+        """Forget the shards: what they hold is not to stand. Their records are derived anew."""
+        self.shards.clear()
 
     async def _commit(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         writer = writer_for(self.prepared, self.root)
         try:
-            await asyncio.to_thread(writer.write, len(self.shards), outcomes)
+            sizes = await asyncio.to_thread(writer.write, len(self.shards), outcomes)
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
             ) from error
-        self.shards.append(_shard(outcomes))
-        self.write_manifest()
+        self.shards.append(_shard(outcomes, sizes))
+        await asyncio.to_thread(self.write_manifest)
 
     def write_manifest(self, complete: bool = False) -> None:
         prepared = self.prepared
@@ -71,10 +75,11 @@ class Shelf:
             "pipeline": prepared.pipeline.name,
             "counts": counts,
             "reasons": by_number(reasons),
+            "answered": totals.answers,
             "requests": totals.requests,
             "retries": totals.retries,
             "tokens": {"input": totals.usage.input_tokens, "output": totals.usage.output_tokens},
-            "cost_usd": _total_cost(prepared, totals),
+            "cost_usd": totals.cost_usd,
             "seconds": round(self.tally.seconds, 3),
             "fingerprints": dict(self.fingerprints),
             "model": prepared.model_name,
@@ -83,10 +88,7 @@ class Shelf:
             "table_format": prepared.pipeline.format,
             "losses": [str(loss) for loss in prepared.schema.losses],
             "versions": _versions(),
-            "shards": [
-                {"ok": s.ok, "quarantined": s.quarantined, "reasons": dict(s.reasons), "unanswered": s.unanswered}
-                for s in self.shards
-            ],
+            "shards": [asdict(shard) for shard in self.shards],
         }
         write_manifest(self.root, manifest)
 
@@ -102,14 +104,15 @@ def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
     return tally
 
 
-def _shard(outcomes: Sequence[Outcome]) -> Shard:
+def _shard(outcomes: Sequence[Outcome], sizes: Sequence[int]) -> Shard:
     reasons: dict[str, int] = {}
     for outcome in outcomes:
         if not outcome.ok:
             code = outcome.issues[0].code
             reasons[code] = reasons.get(code, 0) + 1
     failed = sum(reasons.values())
-    return Shard(len(outcomes) - failed, failed, by_number(reasons), sum(outcome.unanswered for outcome in outcomes))
+    unanswered = sum(outcome.unanswered for outcome in outcomes)
+    return Shard(len(outcomes) - failed, failed, by_number(reasons), unanswered, sizes)
 
 
 def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
@@ -118,10 +121,6 @@ def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
     return ShardWriter(
         root, prepared.source, prepared.schema, tuple(pipeline.columns), pipeline.format, pipeline.neutralise_formulas
     )
-
-
-def _total_cost(prepared: Prepared, totals: Totals) -> float | None:
-    return prepared.pipeline.model.cost_usd(totals.usage.input_tokens, totals.usage.output_tokens)
 
 
 def _versions() -> dict[str, str]:

@@ -36,7 +36,15 @@ def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
                 tokens += estimated_tokens(request)
     model = prepared.pipeline.model
     most = len(asked) * model.max_tokens
+    cap = prepared.pipeline.limits.max_cost_usd
+    low = model.cost_usd(tokens, 0)
+    warnings = [] if prepared.endpoint.is_set else ["no endpoint is set: a run would be refused"]
+    if cap is not None and low is not None and low > cap:
+        warnings.append(
+            f"the input alone costs more than limits.max_cost_usd ({cap}): the run would stop before its end"
+        )
     return {
+        "warnings": warnings,
         "source": prepared.source.label,
         "records": scan.count,
         "requests": len(asked),
@@ -59,6 +67,7 @@ def survey_text(found: dict[str, Any]) -> str:
     low, high = found["cost_usd_estimate"]
     unasked = found["quarantined_unasked"]
     lines = [
+        *(f"warning: {text}" for text in found["warnings"]),
         f"{found['source']}: {found['records']:,} records",
         f"{found['requests']:,} requests to {found['model']} at {found['endpoint']}; "
         f"{found['answered']:,} records need none",

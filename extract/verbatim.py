@@ -56,6 +56,11 @@ class Verbatim:
     limit: int = DEFAULT_LIMIT
 
     def __post_init__(self) -> None:
+        if isinstance(self.kind, str) and self.kind.isidentifier() and self.kind not in KINDS:
+            raise ConfigError(
+                f"Verbatim({self.kind!r}): no such kind, there are {', '.join(KINDS)}",
+                hint="a regular expression that is a mere word is given as re.compile(…)",
+            )
         if isinstance(self.kind, str) and self.kind not in KINDS:
             try:
                 object.__setattr__(self, "kind", re.compile(self.kind, re.MULTILINE))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from extract.errors import APIError, ExtractError, RunStopped
 
 ALIKE = 5  # first records refused with the same words: it is the schema or the model, not the records
+TOO_LONG = "context_length_exceeded"  # speaks of the record, whatever its words
 SILENT = 10  # records in a row without any answer, each after all its attempts
+
+_NUMBERS = re.compile(r"[0-9a-fA-F-]*\d[\w-]*")  # counts and ids, which differ from refusal to refusal
 
 
 @dataclass
@@ -17,32 +21,35 @@ class Watch:
     silent: int = SILENT
     refused: list[str] = field(default_factory=list)  # requests refused before anything was answered
     _words: set[tuple[int | None, str | None, str]] = field(default_factory=set)
-    _answered: bool = False
+    _decided: bool = False  # some record was answered, or refusals differ: each is its record's own
+    _first: str = ""  # what the first refusal said
     _unanswered: int = 0
 
     def answered(self) -> None:
         """The endpoint answers some records: a refusal of another is that record's own."""
-        self._answered = True
+        self._decided = True
         self._unanswered = 0
         self.refused.clear()
 
     def refusal(self, request: str, error: APIError) -> ExtractError | None:
         """A request was refused; the reason to stop when the first ones are refused alike."""
         self._unanswered = 0
-        if self._answered:
+        self._decided = self._decided or error.code == TOO_LONG
+        if self._decided:
             return None
+        self._first = self._first or error.message
         self.refused.append(request)
-        self._words.add((error.status, error.code, error.message))
+        self._words.add((error.status, error.code, _NUMBERS.sub("#", error.message)))
+        self._decided = len(self._words) > 1
         return self.verdict
 
     @property
     def verdict(self) -> ExtractError | None:
         """The reason to stop that the refusals so far give."""
-        if len(self.refused) < ALIKE or len(self._words) > 1:
+        if len(self.refused) < ALIKE or self._decided:
             return None
-        (_, _, message) = next(iter(self._words))
         return RunStopped(
-            f"the first {ALIKE} records were all refused: {message}",
+            f"the first {ALIKE} records were all refused: {self._first}",
             hint="check the schema (extract schema), the model and its options, then run the same command again",
         )
 

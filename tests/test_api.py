@@ -358,9 +358,11 @@ def test_a_refused_record_is_quarantined_and_not_asked_again(source: Path, out: 
 
     with ScriptedServer(script) as server:
         first = run(server, source, out)
+        [row] = first.quarantine.to_pylist()
         second = run(server, source, out, checks=[lambda value, record: []])
+        with pytest.raises(RunDirectoryError, match="another run"):
+            first.table.to_pylist()
     assert 30 == len(server.calls)
-    [row] = first.quarantine.to_pylist()
     assert ("k3", "api.request", "request", 1) == (row["key"], row["reason"], row["stage"], row["attempts"])
     assert "too long" in row["message"]
     assert "context_length_exceeded" in row["raw_answer"]

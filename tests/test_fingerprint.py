@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
+from typing import Annotated
 
-from pydantic import BaseModel, field_validator
+from pydantic import AfterValidator, BaseModel, field_validator
 
 from extract.fingerprint import source_of, source_of_model, without_addresses
 
@@ -66,4 +68,55 @@ def test_an_object_that_is_called_counts_by_its_class() -> None:
     class Check:
         def __call__(self) -> None: ...
 
-    assert source_of(Check) == source_of(Check())
+    assert source_of(Check()) == source_of(Check())
+    assert "class Check" in source_of(Check())
+
+
+def test_what_a_function_is_bound_to_counts() -> None:
+    """Arguments of a partial, closures, defaults and attributes of callable objects tell two checks apart."""
+
+    def limited(value: object, record: object, limit: int = 0) -> None: ...
+
+    def closing_over(limit: int) -> object:
+        return lambda value, record: limit
+
+    class Limited:
+        def __init__(self, limit: int) -> None:
+            self.limit = limit
+
+        def __call__(self, value: object, record: object) -> None: ...
+
+    makers = (lambda limit: partial(limited, limit=limit), closing_over, Limited, lambda limit: Limited(limit).__call__)
+    for make in makers:
+        assert source_of(make(1)) != source_of(make(2))
+        assert source_of(make(1)) == source_of(make(1))
+
+
+def test_a_function_that_closes_over_itself_ends() -> None:
+    """No endless recursion."""
+
+    def outer() -> object:
+        def inner() -> object:
+            return inner
+
+        return inner
+
+    assert "def inner" in source_of(outer())
+
+
+def test_validators_in_annotations_and_mixins_count() -> None:
+    """The function of an AfterValidator and a base class that is no model are parts of a model."""
+
+    def positive(value: int) -> int:
+        return value
+
+    class Mixin:
+        pass
+
+    class Model(Mixin, BaseModel):
+        a: Annotated[int, AfterValidator(positive)]
+        b: list[Annotated[int, AfterValidator(positive)]]
+
+    text = source_of_model(Model)
+    assert "def positive" in text
+    assert "class Mixin" in text

@@ -80,7 +80,7 @@ def test_failed_attempts_are_counted_and_are_no_answer(path: Path) -> None:
     before, found, totals = asyncio.run(scene())
     assert before is None
     assert 3 == found.attempts
-    assert Totals(4, 2, Usage(20, 10)) == totals
+    assert Totals(4, 2, Usage(20, 10), None, 2) == totals
 
 
 def test_many_answers_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

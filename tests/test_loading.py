@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,8 +108,16 @@ def test_a_file_that_is_no_python_is_refused(here: Path) -> None:
         load_pipeline("a-b/data.csv")
 
 
-def test_an_error_in_the_users_module_passes_through(here: Path) -> None:
-    """It is theirs to see."""
-    (here / "broken.py").write_text("1/0\n")
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("\n1/0\n", "broken.py, line 2: ZeroDivisionError: division by zero"),
+        ("x = (\n", "broken.py, line 1: '(' was never closed"),
+        ("from extract import Limits\nLimits(concurrency=0)\n", "Limits.concurrency"),
+    ],
+)
+def test_an_error_in_the_users_module_is_shown_with_its_place(here: Path, code: str, message: str) -> None:
+    """File, line and what was raised; what we refuse ourselves says it in its own words."""
+    (here / "broken.py").write_text(code)
+    with pytest.raises(ConfigError, match=re.escape(message)):
         load_pipeline("broken.py")

@@ -31,16 +31,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_the_line_says_all_that_one_wants_to_know() -> None:
     """Done, ok, quarantined, rows/s, tokens and the time to go."""
-    expected = "100/1,000, 90 ok, 10 quarantined, 10.0 rows/s, 2,345 tokens, 1:30 to go"
+    expected = "100/1,000, 90 ok, 10 quarantined, 10.0 rows/s, 1:30 to go, 2,345 tokens"
     assert expected == progress.status(tally())
 
 
 def test_cost_and_retries_are_shown_when_there_are_any() -> None:
-    assert "2,345 tokens, 0.2500 USD, 3 retries, " in progress.status(tally(cost_usd=0.25, retries=3))
+    assert "2,345 tokens, 0.2500 USD, 3 retries" in progress.status(tally(cost_usd=0.25, retries=3))
 
 
 def test_the_rate_leaves_out_what_was_done_before() -> None:
     assert "5.0 rows/s" in progress.status(tally(begun_with=50))
+
+
+def test_answers_from_the_journal_say_nothing_of_the_rate() -> None:
+    assert "5.0 rows/s" in progress.status(tally(replayed=50))
 
 
 def test_a_long_time_is_in_hours_and_the_end_needs_none() -> None:

@@ -59,7 +59,7 @@ class Scene:
                     build=prepared.build,
                     judge=judge or prepared.judge,
                     journal=journal,
-                    send=until_stopped(journaled(send or self.send, journal), self.stop),
+                    send=until_stopped(journaled(send or self.send, journal, Model()), self.stop),
                     model=Model(),
                     tally=tally,
                     stop=self.stop,
@@ -136,14 +136,14 @@ def test_an_answer_is_stored_before_its_sender_returns(tmp_path: Path) -> None:
     async def scene() -> list[str | None]:
         found = []
         with Journal(tmp_path / "journal.db") as journal:
-            await journaled(answered, journal)(request("ok"))
+            await journaled(answered, journal, Model())(request("ok"))
             for kind in ErrorClass:
 
                 async def refused(_: ChatRequest, kind: ErrorClass = kind) -> Completion:
                     raise failure(kind)
 
                 with pytest.raises(APIError):
-                    await journaled(refused, journal)(request(kind))
+                    await journaled(refused, journal, Model())(request(kind))
             for name in ("ok", *ErrorClass):
                 stored = journal.lookup(name)
                 found.append(stored and stored.kind)

@@ -69,7 +69,39 @@ def test_bad_records_among_good_ones_do_not_stop_a_run(tmp_path: Path) -> None:
 def test_different_refusals_do_not_stop_a_run() -> None:
     """Only refusals in the same words speak against the request's form."""
     watch = Watch()
-    assert [None] * 20 == [watch.refusal(str(number), error(f"no {number % 2}")) for number in range(20)]
+    assert [None] * 20 == [watch.refusal(str(number), error(f"no {'ab'[number % 2]}")) for number in range(20)]
+
+
+def test_refusals_that_differ_only_in_a_number_are_alike() -> None:
+    """A request id or a count does not make two refusals different."""
+    watch = Watch()
+    verdicts = [watch.refusal(str(number), error(f"bad schema (request id: {number}a-7)")) for number in range(ALIKE)]
+    assert [None] * (ALIKE - 1) == verdicts[:-1]
+    assert "bad schema (request id: 0a-7)" in str(verdicts[-1])
+
+
+def test_records_that_are_too_long_are_their_own_fault() -> None:
+    """The first records may all be too long for the model; the run goes on."""
+    watch = Watch()
+    too_long = BadRequestError("long", kind=ErrorClass.REQUEST, status=400, code="context_length_exceeded")
+    assert [None] * 20 == [watch.refusal(str(number), too_long) for number in range(20)]
+    assert [] == watch.refused
+
+
+def test_refusals_in_committed_shards_do_not_stand_either(tmp_path: Path) -> None:
+    """With tiny shards some refusals are committed before the run stops; they are asked again all the same."""
+    well = False
+
+    def script(call: Call) -> Any:
+        return {"name": "n"} if well else Reply(BAD_SCHEMA, 400)
+
+    with ScriptedServer(script) as server:
+        run = pipeline(limits=Limits(concurrency=1), shard_rows=2)
+        with pytest.raises(RunStopped):
+            extract.run(run, frame(20), out=tmp_path / "run", endpoint=server.endpoint())
+        well = True
+        result = extract.run(run, frame(20), out=tmp_path / "run", endpoint=server.endpoint())
+    assert [20, 0] == [result.report.ok, result.report.quarantined]
 
 
 def test_an_endpoint_that_does_not_answer_stops_the_run(tmp_path: Path) -> None:

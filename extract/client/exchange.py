@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ from pydantic_core import from_json
 
 from extract.client.classify import error_from, has_error
 from extract.client.dialects import DIALECTS
+from extract.client.transport import default_transport
 from extract.config import Endpoint, Limits
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
@@ -90,23 +90,6 @@ class Client:
             return response.status_code, response.headers, await _read_capped(response)
         finally:
             await response.aclose()
-
-
-def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
-    """httpx's interface over Rust's reqwest: httpx's own pool slows down above some dozens of connections."""
-    from pyreqwest.client import ClientBuilder
-    from pyreqwest.compatibility.httpx import HttpxTransport
-    from pyreqwest.exceptions import PyreqwestError
-
-    class Transport(HttpxTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            try:
-                return await super().handle_async_request(request)
-            except PyreqwestError as error:  # a kind that the library does not translate
-                raise httpx.TransportError(str(error)) from error
-
-    builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
-    return Transport(builder.build())
 
 
 def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:

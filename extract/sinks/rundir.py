@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ OLD = ".old"
 FORMAT = 1
 
 _NEEDED = {"fingerprints", "shards", "complete", "table_format"}  # what a run reads of a manifest
-_OURS = {MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, f"{JOURNAL}-wal", f"{JOURNAL}-shm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,7 @@ class Shard:
     quarantined: int
     reasons: Mapping[str, int] = field(default_factory=dict)
     unanswered: int = 0  # quarantined without any answer; a later run asks for them again
+    sizes: Sequence[int] = ()  # bytes of the files of table and quarantine
 
     @property
     def records(self) -> int:
@@ -92,7 +92,7 @@ class RunDirectory:
         if here is None or (here["fingerprints"] == fingerprints and not here["complete"]):
             self._drop(NEXT)
             return self.path, _shards(self.path, here), False
-        if here["fingerprints"] == fingerprints and not (again and _unanswered(here)):
+        if here["fingerprints"] == fingerprints and _whole(self.path, here) and not (again and _unanswered(here)):
             self._drop(NEXT)
             return self.path, _shards(self.path, here), True
         if not here["shards"]:  # another run that came to nothing: no table to keep
@@ -168,7 +168,7 @@ def _refuse_foreign(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
     if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
-        foreign = sorted(item.name for item in path.iterdir() if item.name not in _OURS)
+        foreign = sorted(item.name for item in path.iterdir() if item.name != LOCK)
         if foreign:
             raise RunDirectoryError(
                 f"{path} holds {foreign[0]!r} and is no run directory", hint="name another folder with --out"
@@ -193,16 +193,26 @@ def _locked(path: Path) -> int:
 
 
 def _shards(root: Path, manifest: Mapping[str, Any] | None) -> list[Shard]:
-    """Committed shards, up to the first whose files are gone."""
+    """Committed shards, up to the first whose files are not there as they were written."""
     found: list[Shard] = []
-    if manifest is None:
-        return found
-    for number, entry in enumerate(manifest["shards"]):
-        name = f"part-{number:05d}.{manifest['table_format']}"
-        if not all((root / folder / name).exists() for folder in (TABLE, QUARANTINE)):
+    for number, entry in enumerate(manifest["shards"] if manifest else ()):
+        shard = Shard(**entry)
+        if manifest is None or _sizes(root, f"part-{number:05d}.{manifest['table_format']}") != list(shard.sizes):
             break
-        found.append(Shard(**entry))
+        found.append(shard)
     return found
+
+
+def _sizes(root: Path, name: str) -> list[int] | None:
+    try:
+        return [(root / folder / name).stat().st_size for folder in (TABLE, QUARANTINE)]
+    except OSError:
+        return None
+
+
+def _whole(root: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether every shard that the manifest speaks of is there, undamaged as far as its size tells."""
+    return len(_shards(root, manifest)) == len(manifest["shards"])
 
 
 def _unanswered(manifest: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,8 @@ _ABOUT_THE_CALL = pa.schema(
     ]
 )
 _ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What a spreadsheet may run. A sign before mere digits, as in "-5.00" or "+33 1 22", is none.
+_FORMULA = re.compile(r"'*(?:[=@\t\r]|[+-].*(?:[^\W\d_]|[(|!]))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,14 @@ class ShardWriter:
     format: str
     neutralise_formulas: bool = True
 
-    def write(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Shard `number` of the table and of the quarantine; both may be without rows."""
-        self._write(TABLE, number, self.table_schema, [self._table_row(item) for item in outcomes if item.ok])
-        rows = [self._quarantine_row(item) for item in outcomes if not item.ok]
-        self._write(QUARANTINE, number, self.quarantine_schema, rows)
+    def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, int]:
+        """Shard `number` of the table and of the quarantine, either of which may be without rows; their bytes."""
+        passed = [self._table_row(item) for item in outcomes if item.ok]
+        failed = [self._quarantine_row(item) for item in outcomes if not item.ok]
+        return (
+            self._write(TABLE, number, self.table_schema, passed),
+            self._write(QUARANTINE, number, self.quarantine_schema, failed),
+        )
 
     @cached_property
     def table_schema(self) -> pa.Schema:
@@ -106,7 +111,7 @@ class ShardWriter:
         clean = {name: _clean(value) for name, value in own.items()}
         return clean | {_beside(name, set(own)): outcome.record.get(name) for name in self.source.columns}
 
-    def _write(self, folder: str, number: int, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
+    def _write(self, folder: str, number: int, schema: pa.Schema, rows: list[dict[str, Any]]) -> int:
         target = self.root / folder
         target.mkdir(parents=True, exist_ok=True)
         path = target / f"part-{number:05d}.{self.format}"
@@ -115,30 +120,43 @@ class ShardWriter:
         else:
             table = pa.Table.from_pylist(rows, schema=schema)
             write_whole(path, lambda temp: pq.write_table(table, temp, compression="zstd"))
+        return path.stat().st_size
 
 
-def read_shards(folder: Path, format: str, schema: pa.Schema | None = None) -> pa.Table:
+def read_shards(folder: Path, format: str, schema: pa.Schema | None = None, *, neutralised: bool = True) -> pa.Table:
     """All shards of a folder as one table, in order. Without any: no rows."""
     parts = sorted(folder.glob(f"part-*.{format}"))
     if not parts:
         return (schema or pa.schema([])).empty_table()
     if format == "csv":
-        return pa.concat_tables([_read_csv(part, schema) for part in parts], promote_options="permissive")
+        return pa.concat_tables([_read_csv(part, schema, neutralised) for part in parts], promote_options="permissive")
     return pa.concat_tables([pq.read_table(part) for part in parts])
 
 
-def _read_csv(path: Path, schema: pa.Schema | None) -> pa.Table:
+def _read_csv(path: Path, schema: pa.Schema | None, neutralised: bool) -> pa.Table:
     import pyarrow.csv as pacsv  # only who asked for CSV pays for it
 
-    types = {} if schema is None else {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
-    return pacsv.read_csv(
+    kinds = {} if schema is None else {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
+    plain = {name: pa.string() if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
+    table = pacsv.read_csv(
         path,
         read_options=pacsv.ReadOptions(block_size=min(2**31 - 1, path.stat().st_size + 1)),  # a row lies in one block
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=plain, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
         ),
     )
+    for number, name in enumerate(table.column_names):
+        column = _as_written(table[name]) if neutralised and pa.types.is_string(table[name].type) else table[name]
+        table = table.set_column(number, name, column.cast(kinds.get(name, column.type)))
+    return table
+
+
+def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts without the apostrophe that keeps a spreadsheet from running them."""
+    texts = column.to_pylist()
+    found = [text[1:] if text and text[0] == "'" and _FORMULA.match(text) else text for text in texts]
+    return pa.chunked_array([pa.array(found, column.type)])
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], neutralise: bool) -> None:
@@ -158,7 +176,7 @@ def _csv_cell(value: Any, neutralise: bool) -> str:
         return "true" if value else "false"
     if isinstance(value, list | dict):
         return _quoted(json.dumps(value, ensure_ascii=False, default=str))
-    if neutralise and isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if neutralise and isinstance(value, str) and _FORMULA.match(value):
         return _quoted(f"'{value}")
     return _quoted(value.isoformat() if hasattr(value, "isoformat") else str(value))
 

@@ -30,8 +30,17 @@ def tables(root: Path, name: str, shards: int = 2) -> None:
             (root / folder / f"part-{number:05d}.parquet").write_text(f"{name} {number}")
 
 
+def sizes(root: Path, number: int) -> list[int]:
+    """The bytes of a shard's two files as they stand; of one that is not there, none."""
+    parts = [root / folder / f"part-{number:05d}.parquet" for folder in ("table", "quarantine")]
+    return [part.stat().st_size if part.exists() else 0 for part in parts]
+
+
 def manifest(root: Path, fingerprints: Mapping[str, str], complete: bool = True, shards: int = 2, **more: Any) -> None:
-    entries = [{"ok": 3, "quarantined": 1, "reasons": {"x": 1}, "unanswered": 0} | more for _ in range(shards)]
+    entries = [
+        {"ok": 3, "quarantined": 1, "reasons": {"x": 1}, "unanswered": 0, "sizes": sizes(root, number)} | more
+        for number in range(shards)
+    ]
     content = {"fingerprints": fingerprints, "complete": complete, "table_format": "parquet", "shards": entries}
     write_manifest(root, content)
 

@@ -1,0 +1,53 @@
+"""The default HTTP transport: httpx's interface over Rust's reqwest.
+
+httpx's own connection pool slows down above some dozens of connections.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import timedelta
+
+import httpx
+
+from extract.config import Limits
+
+
+def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
+    """A transport with a pool of its own, which follows no redirect."""
+    _import_for_good()
+    from pyreqwest.client import ClientBuilder
+    from pyreqwest.compatibility.httpx import HttpxTransport
+    from pyreqwest.exceptions import PyreqwestError
+
+    class Transport(HttpxTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                return await super().handle_async_request(request)
+            except PyreqwestError as error:  # a kind that the library does not translate
+                raise httpx.TransportError(str(error)) from error
+
+    builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
+    return Transport(builder.build())
+
+
+def _import_for_good() -> None:
+    """Import pyreqwest where it survives.
+
+    pyreqwest 0.15 keeps hold of the thread that imports it first: once that thread has ended, the next client crashes
+    the process. `run` works in a thread of its own, so the import is made by one that never ends.
+    """
+    if "pyreqwest" in sys.modules:
+        return
+    imported = threading.Event()
+
+    def keep() -> None:
+        try:
+            import pyreqwest.client  # noqa: F401
+        finally:
+            imported.set()
+        threading.Event().wait()
+
+    threading.Thread(target=keep, name="extract-transport", daemon=True).start()
+    imported.wait()
