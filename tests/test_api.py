@@ -8,6 +8,8 @@ import logging
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from decimal import Decimal
@@ -741,3 +743,97 @@ def test_the_key_is_nowhere(source: Path, out: Path, caplog: pytest.LogCaptureFi
     shown = [repr(x) + str(x) for x in (result, result.prepared, endpoint, caught.value, result.report)]
     assert KEY not in "".join([*shown, caplog.text, result._repr_html_()])
     assert NO_WAIT.max_attempts == 3
+
+
+# found by review
+
+
+def test_many_runs_in_one_process_each_in_a_thread_that_ends(tmp_path: Path) -> None:
+    """The transport library crashes the process when the thread that imported it is gone; ours never is."""
+    code = (
+        "import sys, threading, extract\n"
+        "from tests.support import item, pipeline, rows_csv\n"
+        "from extract.testing import ScriptedServer\n"
+        "from pathlib import Path\n"
+        "assert 'pyreqwest' not in sys.modules\n"
+        "folder = Path(sys.argv[1])\n"
+        "source = rows_csv(folder / 'items.csv', 20)\n"
+        "with ScriptedServer(item) as server:\n"
+        "    for n in range(6):\n"
+        "        run = lambda: extract.run(pipeline(), source, out=folder / str(n), endpoint=server.endpoint())\n"
+        "        thread = threading.Thread(target=run)\n"
+        "        thread.start()\n"
+        "        thread.join()\n"
+        "    print(len(server.calls))\n"
+    )
+    root = Path(__file__).parents[1]
+    for _ in range(2):
+        folder = tmp_path / f"run{_}"
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder)], cwd=root, capture_output=True, text=True, check=False
+        )
+        assert (0, "120\n") == (done.returncode, done.stdout), done.stderr
+
+
+def test_a_damaged_table_is_made_anew_from_the_journal(source: Path, out: Path) -> None:
+    """A shard of a finished run that is gone or cut short: nothing is asked, and the rows are back."""
+    with ScriptedServer(item) as server:
+        whole = run(server, source, out, shard_rows=10).table
+        for damage in (Path.unlink, lambda part: part.write_bytes(part.read_bytes()[:100])):
+            damage(out / "table/part-00001.parquet")
+            again = run(server, source, out, shard_rows=10)
+            assert (30, 0) == (again.report.ok, again.report.requests)
+            assert whole == again.table
+    assert 30 == len(server.calls)
+
+
+def test_documents_go_to_no_endpoint_that_was_not_named(source: Path, out: Path, monkeypatch: Any) -> None:
+    """Without a URL, a key or `local` nothing is sent anywhere."""
+    for name in ("EXTRACT_BASE_URL", "EXTRACT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="no endpoint is set"):
+        extract.run(pipeline(), source, out=out)
+    assert not out.exists()
+
+
+def test_an_impossible_budget_is_refused_before_the_first_call(source: Path, out: Path) -> None:
+    """A cap below the input of one request."""
+    model = Model(input_usd_per_million=1000, output_usd_per_million=1000)
+    with ScriptedServer(item) as server:
+        with pytest.raises(ConfigError, match="first request alone costs"):
+            run(server, source, out, model=model, limits=Limits(max_cost_usd=1e-9))
+        assert [] == server.calls
+
+
+def test_what_was_paid_stays_on_the_account(source: Path, out: Path) -> None:
+    """The prices of today do not change what was paid yesterday."""
+    priced = Model(input_usd_per_million=1000, output_usd_per_million=1000)
+    with ScriptedServer(item) as server:
+        run(server, source, out, limit=10, model=priced)
+        run(server, source, out, model=Model())
+    assert pytest.approx(10 * 0.015) == manifest(out)["cost_usd"]
+
+
+def test_identical_records_without_an_answer_tell_the_same_attempts(tmp_path: Path, out: Path) -> None:
+    """All that wait for one call hear how often it was tried."""
+    source = rows_csv(tmp_path / "same.csv", 3, lambda n: "item 1")
+    with ScriptedServer(lambda call: Reply({"error": {"message": "down"}}, 503)) as server:
+        result = run(server, source, out, retry=Retry(max_attempts=2, initial_wait=0))
+    assert [2, 2, 2] == result.quarantine["attempts"].to_pylist()
+
+
+def test_nullable_numbers_keep_their_kind_in_pandas(tmp_path: Path, out: Path) -> None:
+    """A null does not turn whole numbers into floats."""
+
+    class Row(BaseModel):
+        whole: int | None
+        flag: bool | None
+
+    big = 2**60 + 1
+    source = rows_csv(tmp_path / "two.csv", 2)
+    answers = {"item 1": {"whole": big, "flag": True}, "item 2": {"whole": None, "flag": None}}
+    with ScriptedServer(lambda call: answers[call.prompt]) as server:
+        frame = run(server, source, out, schema=Row).to_pandas()
+    assert [big, pd.NA] == frame["whole"].to_list()
+    assert ["Int64", "boolean"] == [str(frame[name].dtype) for name in ("whole", "flag")]

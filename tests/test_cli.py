@@ -40,6 +40,11 @@ other = 3
 Run = Callable[..., tuple[int, str, str]]
 
 
+def interruptible() -> None:
+    """A job that a shell started with & ignores Ctrl-C; the child of a test must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def read_item(call: Call) -> Any:
     """The answer that a text such as "tea 1.50" asks for."""
     name, price = call.prompt.split()
@@ -323,7 +328,11 @@ def test_ctrl_c_drains_and_the_same_command_goes_on(folder: Path, serve: Any) ->
     (folder / "items.csv").write_text("id,text\n" + rows)
     command = [sys.executable, "-m", "extract", "run", "flow.py"]
     child = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        command,
+        preexec_fn=interruptible,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     while len(server.calls) < 8:
         time.sleep(0.02)
@@ -375,3 +384,51 @@ def test_status_tells_of_a_newer_run_that_is_not_complete(folder: Path, run: Run
     out = run("status", "out/items")[1]
     assert "4 in, 4 ok" in out
     assert "a newer run is not complete: 2 of 2 records pending" in out
+
+
+def test_status_of_a_run_without_any_shard_yet(folder: Path, run: Run, serve: Any) -> None:
+    """After a stop there may be no rows to show; the answers that are kept are counted."""
+    serve(lambda call: Reply("no", 401) if "salt" in call.prompt else read_item(call))
+    assert 4 == run("run", "flow.py", "--set", "limits.concurrency=1")[0]
+    code, out, _ = run("status", "out/items", "--rows", "3")
+    assert 0 == code
+    assert "3 answers are stored and will not be asked again" in out
+    assert "no rows yet" in out
+
+
+def test_a_stopped_run_reports_as_json_too(folder: Path, run: Run, serve: Any) -> None:
+    """--json prints the report with `stopped`, also with exit code 4; what is not in a table is pending."""
+    serve(lambda call: Reply("no", 401))
+    code, out, _ = run("run", "flow.py", "--json")
+    found = json.loads(out)
+    assert (4, 4, True) == (code, found["counts"]["pending"], "401" in found["stopped"])
+
+
+def test_set_takes_lists_and_objects_as_json(folder: Path, run: Run, serve: Any) -> None:
+    """--set reaches every field of model, limits and retry."""
+    server = serve()
+    run("run", "flow.py", "--limit", "1", "--set", 'model.extra_body={"top_k": 3}', "--set", 'model.stop=["x"]')
+    assert (3, ["x"]) == (server.calls[0].body["top_k"], server.calls[0].body["stop"])
+    assert 2 == run("run", "flow.py", "--set", "model.stop=[x")[0]
+
+
+def test_check_warns_of_a_missing_endpoint_and_of_a_cap_too_low(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run would refuse, or not finish, is said by `check`."""
+    monkeypatch.delenv("EXTRACT_BASE_URL", raising=False)
+    settings = ["input_usd_per_million=9", "output_usd_per_million=9"]
+    priced = [part for name in settings for part in ("--set", f"model.{name}")]
+    out = run("check", "flow.py", *priced, "--set", "limits.max_cost_usd=0.000001")[1]
+    assert "warning: no endpoint is set" in out
+    assert "warning: the input alone costs more than limits.max_cost_usd" in out
+
+
+def test_a_folder_with_other_files_is_left_alone(folder: Path, run: Run, serve: Any) -> None:
+    """A folder that is no run directory may hold a table/ of its own."""
+    serve()
+    (folder / "mine" / "table").mkdir(parents=True)
+    (folder / "mine" / "table" / "mine.parquet").write_text("mine")
+    code, _, err = run("run", "flow.py", "--out", "mine")
+    assert (2, True) == (code, "is no run directory" in err)
+    assert (folder / "mine" / "table" / "mine.parquet").exists()
