@@ -45,15 +45,18 @@ class ExtractAccessor:
     ) -> Result:
         """Extract a model from each row; the rows that passed: `.to_pandas()`, the others: `.quarantine`.
 
-        key: key column, None: the row's number from 1. columns: passed through to the table, None: all that do not
-        bear the name of a field. name: of the pipeline and so of the default run directory `out/<name>`, None: from
-        the schema's name; calling again there asks only for what has no answer yet. Further options as of `run`.
+        key: key column, None: the row's number from 1. columns: passed through to the table, None: all whose names
+        are not taken by a field or by the table's own columns. name: of the pipeline and so of the default run
+        directory `out/<name>`, None: from the schema's name; calling again there asks only for what has no answer
+        yet, and another frame there takes the place of the first. Further options as of `run`.
         """
         from extract.api import run
-        from extract.pipeline import Pipeline
+        from extract.pipeline import RESERVED, Pipeline
+        from extract.sources import ROW_NUMBER
 
         names = [str(column) for column in self._frame.columns]
-        passed = [column for column in names if column not in schema.model_fields] if columns is None else columns
+        taken = {*schema.model_fields, *RESERVED, key or ROW_NUMBER}
+        passed = [column for column in names if column not in taken] if columns is None else columns
         settings = {"model": model, "limits": limits, "retry": retry}
         pipeline = Pipeline(
             name=name or _snake_case(schema.__name__),

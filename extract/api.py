@@ -140,6 +140,7 @@ async def arun(
     if transport is None:
         _refuse_no_endpoint(prepared.endpoint)
     _refuse_impossible_budget(prepared)
+    writer_for(prepared, Path()).check()
     scan = await asyncio.to_thread(prepared.source.scan)
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
         job = Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)

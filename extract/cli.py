@@ -243,7 +243,8 @@ def main() -> None:
 
 
 def _complain(error: ExtractError) -> None:
-    typer.echo(f"error: {error}", err=True)
+    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error))  # servers' words are in it
+    typer.echo(f"error: {text}", err=True)
     line = getattr(error.report, "line", None)  # of a Report, which is too heavy to import for a message
     if line is not None:
         typer.echo(f"stopped: {line}; what was answered is kept", err=True)

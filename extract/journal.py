@@ -7,6 +7,8 @@ columns re-derives the tables without a call. A thread of its own commits in gro
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 import os
 import queue
 import sqlite3
@@ -20,6 +22,8 @@ from typing import Any
 from extract.errors import APIError, RunDirectoryError
 from extract.records import Completion, Usage
 
+logger = logging.getLogger("extract.journal")
+
 GROUP = 64  # answers in one commit at most
 WINDOW = 0.005  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
 FORMAT = 1
@@ -27,7 +31,8 @@ FORMAT = 1
 _APPLICATION = 0x7461626C  # "tabl"
 _TABLES = """
 CREATE TABLE answers (request TEXT PRIMARY KEY, kind TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL,
-                      input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, message TEXT, body BLOB NOT NULL)
+                      input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, message TEXT, body BLOB NOT NULL,
+                      digest BLOB NOT NULL)
                       WITHOUT ROWID;
 CREATE TABLE attempts (id INTEGER PRIMARY KEY, request TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
                        status INTEGER, code TEXT, message TEXT, input_tokens INTEGER NOT NULL,
@@ -89,8 +94,16 @@ class Journal:
 
     def lookup(self, request: str) -> Answer | None:
         """The stored answer to this exact request."""
-        found = self._row("SELECT kind, status, attempts, message, body FROM answers WHERE request = ?", request)
-        return Answer(*found) if found else None
+        found = self._row(
+            "SELECT kind, status, attempts, message, body, digest FROM answers WHERE request = ?", request
+        )
+        if found is None:
+            return None
+        answer, digest = Answer(*found[:-1]), found[-1]
+        if not isinstance(answer.body, bytes) or _digest(answer.body) != digest:
+            logger.warning("%s: the answer to %s is damaged and is asked for again", self.path, request)
+            return None
+        return answer
 
     def totals(self) -> Totals:
         """Requests, retries and tokens of all attempts so far, and the answers that are kept."""
@@ -217,13 +230,17 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
     if entry.body is None:
         return None
     connection.execute(
-        "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)",
         (
             *(entry.request, entry.kind, entry.status, attempts),
-            *(usage.input_tokens, usage.output_tokens, entry.message, entry.body),
+            *(usage.input_tokens, usage.output_tokens, entry.message, entry.body, _digest(entry.body)),
         ),
     )
     return Answer(entry.kind, entry.status, attempts, entry.message, entry.body)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=8).digest()
 
 
 def _resolve(entry: _Entry, answer: Answer | None, failure: Exception | None) -> None:

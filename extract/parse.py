@@ -17,6 +17,8 @@ from extract.records import Issue
 MAX_DIGITS = 400  # of one number, and the size of its exponent: a float ends at 308
 MAX_DEPTH = 100  # objects and lists within each other
 
+MAX_TEXT = 4_000_000  # characters; a larger one would hold up all other records
+
 
 class ParseError(ValueError):
     """An answer that is not strict JSON; carries the issue."""
@@ -28,6 +30,8 @@ class ParseError(ValueError):
 
 def parse_json(text: str) -> Any:
     """The one JSON value of the text. Raises ParseError."""
+    if len(text) > MAX_TEXT:
+        raise ParseError("parse.size", f"the answer has {len(text):,} characters, more than any record needs")
     try:
         value = json.loads(
             text, parse_float=_number, parse_int=_whole, parse_constant=_constant, object_pairs_hook=_object

@@ -165,6 +165,12 @@ def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -
             raise ConfigError(
                 f"{source.label} has no column {name!r} to pass through", hint=_close(name, source.columns)
             )
+    names = [source.key_name, *(name for name in pipeline.columns if name != source.key)]
+    for name in names:
+        if name in RESERVED or names.count(name) > 1:
+            raise ConfigError(
+                f"two columns of the table would be called {name!r}", hint="rename the source's column, or leave it out"
+            )
     field_names = [name for name, _, _ in schema.shape.fields]
     taken = [source.key_name, *(name for name in pipeline.columns if name != source.key)]
     for name in field_names:

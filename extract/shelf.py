@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from extract.errors import RunDirectoryError
 from extract.journal import Journal
 from extract.pipeline import Prepared
-from extract.records import Outcome
+from extract.records import Issue, Outcome
 from extract.report import Tally, by_number
 from extract.sinks import Shard, ShardWriter, write_manifest
+from extract.sinks.shards import UNWRITABLE
 from extract.sources import Scan
 from extract.version import __version__
 
@@ -51,7 +52,7 @@ class Shelf:
         outcomes, self._outcomes = self._outcomes, []
         writer = writer_for(self.prepared, self.root)
         try:
-            sizes = await asyncio.to_thread(writer.write, len(self.shards), outcomes)
+            outcomes, sizes = await asyncio.to_thread(_written, writer, len(self.shards), outcomes)
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
@@ -91,6 +92,16 @@ class Shelf:
             "shards": [asdict(shard) for shard in self.shards],
         }
         write_manifest(self.root, manifest)
+
+
+def _written(writer: ShardWriter, number: int, outcomes: list[Outcome]) -> tuple[list[Outcome], tuple[int, int]]:
+    """Write a shard. A row that no file can hold goes to the quarantine, and the others are written."""
+    try:
+        return outcomes, writer.write(number, outcomes)
+    except UNWRITABLE:
+        issue = Issue("model", "table.write", "$", "the row holds a value that the file cannot hold")
+        kept = [item if writer.fits(item) else replace(item, row=None, issues=(issue,)) for item in outcomes]
+        return kept, writer.write(number, kept)
 
 
 def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:

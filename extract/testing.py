@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +82,7 @@ class ScriptedServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._ready = threading.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def base_url(self) -> str:
@@ -108,10 +110,11 @@ class ScriptedServer:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(_end_all_tasks())
+        self._loop.run_until_complete(_end_all_tasks(self._writers))
         self._loop.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             while (call := await self._read(reader)) is not None:
                 if not await self._answer(call, writer):
@@ -119,7 +122,10 @@ class ScriptedServer:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client went away
         finally:
+            self._writers.discard(writer)
             writer.close()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     async def _read(self, reader: asyncio.StreamReader) -> Call | None:
         line = await reader.readline()
@@ -158,10 +164,12 @@ class ScriptedServer:
             self.in_flight -= 1
 
 
-async def _end_all_tasks() -> None:
-    """Connections that are just being accepted get their task first; closed ones get their last callback."""
+async def _end_all_tasks(writers: set[asyncio.StreamWriter]) -> None:
+    """Connections that are just being accepted get their task first; all are cut, and get their last callback."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    for writer in writers:
+        writer.transport.abort()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()

@@ -10,26 +10,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError as SchemaViolation
 from jsonschema.validators import extend
 from pydantic import ValidationError
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from extract.checks import Check, run_check
 from extract.parse import ParseError, parse_json
 from extract.records import Completion, Issue, Outcome, Record, path_to
 from extract.schema import CompiledSchema, places
 from extract.schema.cells import cells_of
-from extract.verbatim import UnreadableSpan, Verbatim, read, supports
+from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
 
 # finish_reason → (code, message); anything but "stop" is no whole answer
 _UNFINISHED = {
     "length": ("output.truncated", "the answer was cut at max_tokens; raise model.max_tokens"),
     "content_filter": ("policy.content_filter", "the provider's filter ended the answer"),
 }
+MAX_ISSUES = 100  # of one answer; more tell nothing new
 _FORMATS = FormatChecker(formats=())
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
@@ -75,6 +78,7 @@ class Judge:
         issues: list[Issue] = []
         for path, shape in self.schema.bindings:
             mark: Verbatim = shape.verbatim  # type: ignore[assignment]  # bindings have one
+            supported = supporter(mark, record, self.text_columns, shape.target)
             for holder, step, place in places(answer, path):
                 found = holder[step]
                 if not isinstance(found, str | int | Decimal) or isinstance(found, bool):
@@ -87,13 +91,13 @@ class Judge:
                     issues.append(Issue("schema", error.code, place, str(error), found))
                     continue
                 holder[step] = value
-                if not supports(mark, record, self.text_columns, _typed(shape.kind, value)):
+                if not supported(value):
                     message = "the value does not stand in the record"
                     issues.append(Issue("semantic", "semantic.verbatim", place, message, found))
         return issues
 
     def _schema_issues(self, answer: Any) -> list[Issue]:
-        errors = sorted(self._validator.iter_errors(answer), key=lambda error: _order(error.path))
+        errors = sorted(islice(self._validator.iter_errors(answer), MAX_ISSUES), key=lambda error: _order(error.path))
         return [_schema_issue(error) for error in errors]
 
     @cached_property
@@ -122,10 +126,6 @@ def _unfinished(completion: Completion) -> Issue | None:
     if not completion.content or not completion.content.strip():
         return Issue("parse", "output.empty", "$", "the answer is empty")
     return None
-
-
-def _typed(kind: str, value: Any) -> Any:
-    return dt.date.fromisoformat(value) if kind == "date" else value
 
 
 def _order(path: Iterable[int | str]) -> list[tuple[bool, int | str]]:
@@ -176,13 +176,18 @@ def _multiple_of(validator: Any, step: Any, value: Any, _: Any) -> Iterator[Sche
 
 
 def _pattern(validator: Any, pattern: str, value: Any, _: Any) -> Iterator[SchemaViolation]:
-    """A pattern that only pydantic's own engine reads (such as \\p{L}) is left to the model."""
-    try:
-        found = not validator.is_type(value, "string") or re.search(pattern, value)
-    except re.error:
-        return
-    if not found:
+    """By Pydantic's engine, which takes linear time; what it cannot read is left to the model."""
+    matcher = _matcher(pattern)
+    if matcher is not None and validator.is_type(value, "string") and not matcher.isinstance_python(value):
         yield SchemaViolation(f"{value!r} does not match {pattern!r}")
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> SchemaValidator | None:
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=pattern))
+    except SchemaError:
+        return None
 
 
 _Validator: Any = extend(  # type: ignore[no-untyped-call]

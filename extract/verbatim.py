@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from extract import spans
@@ -122,11 +123,23 @@ def offers(mark: Verbatim, span: str, target: Target) -> bool:
 
 def supports(mark: Verbatim, record: Record, columns: Sequence[str], value: Any) -> bool:
     """Whether some span of the record, read as the value's type, equals the value."""
-    target = _target_of(value)
-    if mark.kind == "line" and target == "str":  # part of a line will do
-        return any(contains(text, value) for text in _texts(mark, record, columns))
-    wanted = value.isoformat() if target == "date" else value if target == "str" else Decimal(str(value))
-    return any(reading(mark, span, target) == wanted for span in candidates(mark, record, columns))
+    return supporter(mark, record, columns, _target_of(value))(value)
+
+
+def supporter(mark: Verbatim, record: Record, columns: Sequence[str], target: Target) -> Callable[[Any], bool]:
+    """`supports` for many values of one record: its spans are read once, when the first value comes."""
+
+    @cache
+    def known() -> frozenset[Any]:
+        return frozenset(reading(mark, span, target) for span in candidates(mark, record, columns))
+
+    def supported(value: Any) -> bool:
+        if mark.kind == "line" and target == "str":  # part of a line will do
+            return any(contains(text, value) for text in _texts(mark, record, columns))
+        wanted = value.isoformat() if isinstance(value, dt.date) else value
+        return (Decimal(str(wanted)) if isinstance(wanted, float) else wanted) in known()
+
+    return supported
 
 
 def contains(text: str, quote: str) -> bool:
@@ -139,11 +152,17 @@ def value_spans(text: str, value: Any) -> bool:
     """Whether a number or date of the text, in any usual writing, equals the value."""
     if isinstance(value, dt.datetime):
         value = value.date()  # the clock time is not looked for
-    if isinstance(value, dt.date):
-        orders = (True, False)
-        return any(span.value == value for order in orders for span in spans.date_spans(text, day_first=order))
-    number = Decimal(str(value))
-    return any(span.value == number for span in [*spans.number_spans(text), *spans.money_spans(text)])
+    return value in _days(text) if isinstance(value, dt.date) else Decimal(str(value)) in _numbers(text)
+
+
+@lru_cache(maxsize=8)  # the checks of a record ask for the same text again and again
+def _days(text: str) -> frozenset[dt.date | None]:
+    return frozenset(span.value for order in (True, False) for span in spans.date_spans(text, day_first=order))
+
+
+@lru_cache(maxsize=8)
+def _numbers(text: str) -> frozenset[Decimal]:
+    return frozenset(span.value for span in [*spans.number_spans(text), *spans.money_spans(text)])
 
 
 def _target_of(value: Any) -> Target:

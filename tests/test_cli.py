@@ -329,7 +329,7 @@ def test_ctrl_c_drains_and_the_same_command_goes_on(folder: Path, serve: Any) ->
     command = [sys.executable, "-m", "extract", "run", "flow.py"]
     child = subprocess.Popen(
         command,
-        preexec_fn=interruptible,
+        preexec_fn=interruptible,  # noqa: PLW1509  # sets one signal, before any thread of the child
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -165,12 +165,12 @@ def test_numeric_limits_are_exact() -> None:
 
 
 def test_patterns_of_either_engine_are_judged() -> None:
-    """By the schema where Python reads the pattern, else by the model."""
+    """By Pydantic's engine where it reads the pattern, which takes linear time; else by the model."""
     assert field(str, '"ab"', pattern="^a").ok
     assert [("schema", "schema.pattern", "$.a")] == codes(field(str, '"b"', pattern="^a"))
     assert ["schema.type"] == [issue.code for issue in field(str, "1", pattern="^a").issues]
     assert field(str, '"é"', pattern=r"^\p{L}+$").ok
-    assert [("model", "model.string_pattern_mismatch", "$.a")] == codes(field(str, '"1"', pattern=r"^\p{L}+$"))
+    assert [("schema", "schema.pattern", "$.a")] == codes(field(str, '"1"', pattern=r"^\p{L}+$"))
 
 
 def test_a_strict_model_takes_json() -> None:

@@ -127,13 +127,24 @@ def has_error(document: Any) -> bool:
         return any(has_error(item) for item in document)
     if not isinstance(document, dict):
         return False
-    if document.get("error"):
+    code = document.get("code")
+    refused = _is_status(str(code)) and int(code) >= 400 if isinstance(code, int | str) else False
+    if document.get("error") or refused or document.get("success") is False:
         return True
-    if document.get("choices"):
-        return False
-    code = str(document.get("code", ""))
-    refused = code.isdecimal() and int(code) >= 400
-    return refused or document.get("success") is False or isinstance(document.get("detail"), str)
+    choices = document.get("choices")
+    if not choices:
+        return isinstance(document.get("detail"), str)
+    return any(isinstance(choice, dict) and _holds_error(choice) for choice in choices if isinstance(choices, list))
+
+
+def _holds_error(choice: Mapping[str, Any]) -> bool:
+    message = choice.get("message")
+    return bool(choice.get("error") or (isinstance(message, dict) and message.get("error")))
+
+
+def _is_status(text: str) -> bool:
+    """Three digits; a longer number is a code of the server's own."""
+    return len(text) == 3 and text.isascii() and text.isdecimal()
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -159,7 +170,7 @@ def _rule(detail: Mapping[str, Any], message: str, status: int) -> Rule:
     items = _items(detail)
     codes = {str(detail[key]).lower() for key in ("code", "type", "status") if detail.get(key) is not None}
     codes |= {str(item["reason"]).lower() for item in items if item.get("reason")}
-    status = next((int(code) for code in sorted(codes) if code.isdecimal() and 400 <= int(code) < 600), status)
+    status = next((int(code) for code in sorted(codes) if _is_status(code) and 400 <= int(code) < 600), status)
     by_code = next((rule for rule in RULES if rule.codes & codes), None)
     by_status = next((rule for rule in RULES if status in rule.statuses), None)
     found = by_code or by_status or _OTHERWISE

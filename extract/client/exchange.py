@@ -13,13 +13,13 @@ from pydantic_core import from_json
 from extract.client.classify import error_from, has_error
 from extract.client.dialects import DIALECTS
 from extract.client.transport import default_transport
-from extract.config import Endpoint, Limits
+from extract.config import Endpoint, Limits, is_loopback
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
 from extract.version import __version__
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes of one answer
-MAX_TOKENS = 2**53  # more are no count of tokens
+MAX_TOKENS = 10**9  # more are no count of tokens of one call
 QUOTED_KEY = 8  # characters; what is shorter is no real key, and may stand in any answer
 
 
@@ -41,7 +41,7 @@ class Client:
         if self._key:
             self._headers["Authorization"] = f"Bearer {self._key}"
         self._limits = limits
-        self._transport = transport or default_transport(limits)
+        self._transport = transport or default_transport(limits, loopback=is_loopback(self._url.host))
 
     async def __aenter__(self) -> Client:
         await self._transport.__aenter__()
@@ -77,8 +77,10 @@ class Client:
         return f"{self._url.host}:{self._url.port or self._url.scheme}"
 
     def _without_key(self, body: bytes) -> bytes:
-        """Some servers quote the key in their answer, and answers are kept."""
-        return body.replace(self._key.encode(), b"***") if len(self._key) >= QUOTED_KEY else body
+        """Some servers quote the key in their answer, and answers are kept. JSON may write its slashes otherwise."""
+        if len(self._key) < QUOTED_KEY:
+            return body
+        return body.replace(self._key.encode(), b"***").replace(self._key.replace("/", "\\/").encode(), b"***")
 
     async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         timeout = {"connect": self._limits.connect_timeout, "pool": None}
@@ -96,18 +98,19 @@ def completion_from(body: bytes, headers: Mapping[str, str]) -> Completion:
     """The completion of an HTTP 200 body. Raises APIError when it holds an error or no completion."""
     try:
         document = _document(body)
+        refused = has_error(document)
     except (ValueError, RecursionError) as error:
         raise _invalid(f"HTTP 200, but no JSON: {error}", body, headers) from None
-    if has_error(document):
+    if refused:
         raise error_from(200, headers, body)
-    choice = _first_choice(document)
+    choice = _only_choice(document)
     message = choice.get("message") if choice else None
     if not isinstance(message, dict) or choice is None:
-        raise _invalid("HTTP 200, but no choices[0].message", body, headers)
+        raise _invalid("HTTP 200, but not one choice with a message", body, headers)
     return Completion(
         content=_text(message.get("content")),
         finish_reason=str(choice["finish_reason"]).lower() if choice.get("finish_reason") else None,
-        model=document["model"] if isinstance(document.get("model"), str) else None,
+        model=_encodable(document["model"]) if isinstance(document.get("model"), str) else None,
         usage=_usage(document.get("usage")),
         raw=body,
         refusal=message.get("refusal") or None,
@@ -156,9 +159,10 @@ def _invalid(message: str, body: bytes, headers: Mapping[str, str]) -> InvalidRe
     )
 
 
-def _first_choice(document: Any) -> dict[str, Any] | None:
+def _only_choice(document: Any) -> dict[str, Any] | None:
+    """Two answers to one request are none: nobody says which is meant."""
     choices = document.get("choices") if isinstance(document, dict) else None
-    found = choices[0] if isinstance(choices, list) and choices else None
+    found = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
     return found if isinstance(found, dict) else None
 
 
@@ -168,6 +172,11 @@ def _text(content: Any) -> str | None:
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else None
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, which no file can hold, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _usage(usage: Any) -> Usage:

@@ -14,8 +14,11 @@ import httpx
 from extract.config import Limits
 
 
-def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
-    """A transport with a pool of its own, which follows no redirect."""
+def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncBaseTransport:
+    """A transport with a pool of its own, which follows no redirect.
+
+    The environment's proxies are honoured, but not for this machine itself: a key goes there in clear.
+    """
     _import_for_good()
     from pyreqwest.client import ClientBuilder
     from pyreqwest.compatibility.httpx import HttpxTransport
@@ -29,7 +32,7 @@ def default_transport(limits: Limits) -> httpx.AsyncBaseTransport:
                 raise httpx.TransportError(str(error)) from error
 
     builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
-    return Transport(builder.build())
+    return Transport((builder.no_proxy() if loopback else builder).build())
 
 
 def _import_for_good() -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -143,13 +143,27 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}", hint="remove it to make the tables anew") from error
     if not isinstance(found, dict) or not found.keys() >= _NEEDED:
         raise RunDirectoryError(f"{path} is no manifest of a run", hint="remove it to make the tables anew")
+    if not _is_sound(found):
+        raise RunDirectoryError(f"{path} is damaged", hint="remove it to make the tables anew")
     if found.get("format", 0) > FORMAT:
         raise RunDirectoryError(f"{path} was written by a newer version", hint="upgrade tablecast")
     return found
+
+
+def _is_sound(manifest: Mapping[str, Any]) -> bool:
+    """Whether what is read later has the types that were written."""
+    shards, names = manifest["shards"], {field.name for field in fields(Shard)}
+    return (
+        isinstance(shards, list)
+        and all(isinstance(shard, dict) and set(shard) <= names for shard in shards)
+        and all(isinstance(shard.get(name, 0), int) for shard in shards for name in ("ok", "quarantined", "unanswered"))
+        and manifest.get("table_format") in ("parquet", "csv")
+        and isinstance(manifest.get("format", 0), int)
+    )
 
 
 def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
@@ -167,6 +181,9 @@ def remove_tables(root: Path) -> None:
 def _refuse_foreign(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
+    for name in (MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE):
+        if (path / name).is_symlink():  # it could lead anywhere, and what is there would be overwritten
+            raise RunDirectoryError(f"{path / name} is a symbolic link", hint="name another folder with --out")
     if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
         foreign = sorted(item.name for item in path.iterdir() if item.name != LOCK)
         if foreign:
@@ -177,7 +194,7 @@ def _refuse_foreign(path: Path) -> None:
 
 def _locked(path: Path) -> int:
     """An exclusive lock, which the system releases when its owner ends, however it ends."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

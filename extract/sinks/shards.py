@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from extract.errors import ConfigError
 from extract.records import Outcome
 from extract.schema import CompiledSchema
 from extract.sinks.files import write_whole
 from extract.sources import Source
 
+UNWRITABLE = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)  # what a bad cell raises
 TABLE = "table"
 QUARANTINE = "quarantine"
 
@@ -34,7 +36,7 @@ _ABOUT_THE_CALL = pa.schema(
 )
 _ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
 # What a spreadsheet may run. A sign before mere digits, as in "-5.00" or "+33 1 22", is none.
-_FORMULA = re.compile(r"'*(?:[=@\t\r]|[+-].*(?:[^\W\d_]|[(|!]))", re.DOTALL)
+_FORMULA = re.compile(r"['\s\u200b\ufeff]*(?:[=@＝＠\t\r]|[+\-＋－].*(?:[^\W\d_]|[(|!]))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,28 @@ class ShardWriter:
             self._write(QUARANTINE, number, self.quarantine_schema, failed),
         )
 
+    def check(self) -> None:
+        """Refuse, before anything is paid, columns that no file can hold. Raises ConfigError."""
+        for schema in (self.table_schema, self.quarantine_schema):
+            for field in schema:
+                try:
+                    pq.write_table(pa.schema([field]).empty_table(), pa.BufferOutputStream())
+                except (pa.ArrowException, NotImplementedError) as error:
+                    raise ConfigError(
+                        f"the column {field.name!r} ({field.type}) cannot be written: {error}",
+                        hint="leave it out of the source, or change its type",
+                    ) from error
+
+    def fits(self, outcome: Outcome) -> bool:
+        """Whether this outcome by itself can be written."""
+        schema = self.table_schema if outcome.ok else self.quarantine_schema
+        row = self._table_row(outcome) if outcome.ok else self._quarantine_row(outcome)
+        try:
+            pa.Table.from_pylist([row], schema=schema)
+        except UNWRITABLE:
+            return False
+        return True
+
     @cached_property
     def table_schema(self) -> pa.Schema:
         """Key, passed-through columns, fields, then what is known of the call."""
@@ -76,9 +100,9 @@ class ShardWriter:
             pa.field("raw_answer", pa.string()),
             pa.field("request", pa.string()),
         ]
-        names = {field.name for field in own}
         types = self.source.arrow_types
-        return pa.schema([*own, *(pa.field(_beside(name, names), types[name]) for name in self.source.columns)])
+        names = _beside(self.source.columns, {field.name for field in own})
+        return pa.schema([*own, *(pa.field(name, types[column]) for column, name in names.items())])
 
     def _table_row(self, outcome: Outcome) -> dict[str, Any]:
         completion = outcome.completion
@@ -109,7 +133,8 @@ class ShardWriter:
             "request": outcome.request,
         }
         clean = {name: _clean(value) for name, value in own.items()}
-        return clean | {_beside(name, set(own)): outcome.record.get(name) for name in self.source.columns}
+        names = _beside(self.source.columns, set(own))
+        return clean | {name: outcome.record.get(column) for column, name in names.items()}
 
     def _write(self, folder: str, number: int, schema: pa.Schema, rows: list[dict[str, Any]]) -> int:
         target = self.root / folder
@@ -186,8 +211,17 @@ def _quoted(text: str) -> str:
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 
-def _beside(name: str, taken: set[str]) -> str:
-    return f"source.{name}" if name in taken else name
+def _beside(columns: Sequence[str], own: set[str]) -> dict[str, str]:
+    """What each column of the source is called beside the quarantine's own: a name that is taken gets `source.`."""
+    taken = own | set(columns) - own
+    names = {}
+    for column in columns:
+        name = column
+        while name in own or (name != column and name in taken):
+            name = f"source.{name}"
+        taken.add(name)
+        names[column] = name
+    return names
 
 
 def _issue_row(issue: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.errors import InputError
-from extract.sources.rows import BATCH, Row
+from extract.sources.rows import BATCH, Row, refuse_twins
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Parquet:
             with self._open() as file:
                 for batch in file.iter_batches(batch_size=BATCH):
                     yield from _rows(batch)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a value that Python cannot hold too
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
 
     def _open(self) -> Any:
@@ -91,7 +91,5 @@ def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
 
 
 def _checked(schema: pa.Schema, label: str) -> pa.Schema:
-    for number, name in enumerate(schema.names, 1):
-        if name in schema.names[: number - 1]:
-            raise InputError(f"the column name {name!r} comes twice", file=label, column=number)
+    refuse_twins(schema.names, label)
     return schema

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from extract.errors import ConfigError, InputError
 from extract.records import Issue
-from extract.sources.rows import Row
+from extract.sources.rows import Row, refuse_twins
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,7 @@ class Csv:
         if header is None:
             raise InputError("the file is empty", file=self.label, line=1, hint="the first line names the columns")
         names = tuple(name or f"column_{number}" for number, name in enumerate(header, 1))
-        for number, name in enumerate(names, 1):
-            if name in names[: number - 1]:
-                raise InputError(f"the column name {name!r} comes twice", file=self.label, line=1, column=number)
+        refuse_twins(names, self.label, line=1)
         return names
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from extract.errors import InputError
 from extract.records import Issue
 
 BATCH = 1024  # rows read at a time
@@ -36,3 +37,12 @@ class Rows(Protocol):
     def arrow_types(self) -> Mapping[str, pa.DataType]: ...
 
     def __iter__(self) -> Iterator[Row]: ...
+
+
+def refuse_twins(names: Sequence[str], label: str, line: int | None = None) -> None:
+    """Refuse a column name that comes twice. Raises InputError."""
+    seen: set[str] = set()
+    for number, name in enumerate(names, 1):
+        if name in seen:
+            raise InputError(f"the column name {name!r} comes twice", file=label, line=line, column=number)
+        seen.add(name)
