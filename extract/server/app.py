@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -33,8 +36,14 @@ from extract.server.wire import (
 MAX_BODY = 16 * 1024 * 1024
 
 
-def create_app(engine: Engine, *, api_key: str | None = None, ledger: Path | None = None) -> Starlette:
-    """The ASGI app. Every /v1 request must carry `api_key`, if set; `ledger` gets a JSON line per chat request."""
+def create_app(
+    engine: Engine, *, api_key: str | None = None, ledger: Path | None = None, hosts: Sequence[str] = ()
+) -> Starlette:
+    """The ASGI app. Every /v1 request must carry `api_key`, if set; `ledger` gets a JSON line per chat request.
+
+    `hosts`: the names that requests may call this server by, none for any; on loopback they keep out pages whose own
+    name was made to point at this machine.
+    """
     api = _Api(engine, api_key, Ledger(ledger))
     return Starlette(
         routes=[
@@ -43,6 +52,7 @@ def create_app(engine: Engine, *, api_key: str | None = None, ledger: Path | Non
             Route("/health", api.health, methods=["GET"]),
             Route("/ledger", api.counts, methods=["GET"]),
         ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])],
         exception_handlers={WireError: _refused, HTTPException: _not_found},
     )
 
@@ -85,6 +95,7 @@ class _Api:
         number, raw, result, status = self._ledger.arrived(), b"", None, 500
         try:
             self._check_key(request)
+            _check_type(request)
             raw = await _read(request)
             result = await self._engine.complete(read_call(_decode(raw)))
             status = 200
@@ -112,6 +123,13 @@ class _Api:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._api_key}".encode()):
             raise unauthorized()
+
+
+def _check_type(request: Request) -> None:
+    # A page in a browser may send text/plain to this machine unasked; JSON it may not.
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise bad_request(f"The content type is {kind}, send application/json.", status=415)
 
 
 async def _read(request: Request) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import logging
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Self
 
 import uvicorn
 
+from extract.config import is_loopback
 from extract.errors import ConfigError
 from extract.server.app import create_app
 from extract.server.llama import LlamaEngine
@@ -24,6 +25,7 @@ from extract.server.wire import Engine
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 5  # seconds that running requests get
 LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEFAULT_PORT = 8080
 
 logger = logging.getLogger("extract.server")
@@ -103,22 +105,25 @@ def serve(
     ledger: Path | None = None,
 ) -> None:
     """Serve until interrupted. Raises ConfigError: no weights, port in use, or a public address without a key."""
-    if api_key is None and not _is_loopback(host):
-        raise ConfigError(f"will not serve on {host} without a key", hint="set an API key, or bind 127.0.0.1")
+    if api_key is None and not is_loopback(host):
+        raise ConfigError(f"will not serve on {host} without a key", hint="set EXTRACT_SERVE_KEY, or bind 127.0.0.1")
     engine = LlamaEngine(find_weights(model))
     listener = _bind(host, port)
     try:
         engine.load()
         logger.info("serving %s on %s", engine.model, _url(host, listener.getsockname()[1]))
         with suppress(KeyboardInterrupt):
-            _uvicorn(engine, api_key, ledger).run(sockets=[listener])
+            names = LOOPBACK_NAMES if is_loopback(host) else ()
+        _uvicorn(engine, api_key, ledger, names).run(sockets=[listener])
     finally:
         listener.close()
         engine.close()
 
 
-def _uvicorn(engine: Engine, api_key: str | None, ledger: Path | None) -> uvicorn.Server:
-    app = create_app(engine, api_key=api_key, ledger=ledger)
+def _uvicorn(
+    engine: Engine, api_key: str | None, ledger: Path | None, hosts: Sequence[str] = LOOPBACK_NAMES
+) -> uvicorn.Server:
+    app = create_app(engine, api_key=api_key, ledger=ledger, hosts=hosts)
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -155,15 +160,6 @@ def _wait_healthy(port: int, deadline: float) -> None:
         raise ConfigError("the local server did not start") from error
     finally:
         connection.close()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url(host: str, port: int) -> str:

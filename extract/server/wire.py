@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ Json = dict[str, Any]
 DEFAULT_MAX_TOKENS = 1024
 PENALTIES = ("frequency_penalty", "presence_penalty", "repeat_penalty")
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", *PENALTIES)
+MOST = 1_000_000  # for any count in a request
+MAX_COUNT = 10_000  # items or letters that a schema may ask for
+MAX_DEPTH = 100
+COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
+CONTROL = re.compile(r"<\|(?=\w{1,40}\|>)")
 FORMS = 'a bare schema with "type": "object", or "type": "json_schema", "json_object" or "text"'
 
 
@@ -90,20 +96,20 @@ class _Message(_Loose):
 class _Body(_Loose):
     messages: Annotated[list[_Message], Field(min_length=1)]
     model: str = ""
-    max_tokens: Annotated[int, Field(ge=1)] = DEFAULT_MAX_TOKENS
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_MAX_TOKENS
+    max_completion_tokens: Annotated[int, Field(ge=1, le=MOST)] | None = None
     stream: bool | None = None
     tools: list[Json] | None = None
     response_format: Json | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=MOST)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
 
 
 def read_call(body: object) -> ChatCall:
@@ -117,7 +123,7 @@ def read_call(body: object) -> ChatCall:
     _refuse_unsupported(fields)
     return ChatCall(
         messages=[_plain(message, index) for index, message in enumerate(fields.messages)],
-        schema=read_schema(fields.response_format),
+        schema=_bounded(read_schema(fields.response_format)),
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
         sampling={name: value for name in SAMPLING if (value := getattr(fields, name)) is not None},
     )
@@ -143,6 +149,33 @@ def read_schema(response_format: Json | None) -> Json | None:
                 "'response_format' holds no schema: give json_schema.schema, or properties.", "response_format"
             )
     raise bad_request(f"The 'response_format' field is invalid: expected {FORMS}.", "response_format")
+
+
+def _bounded(schema: Json | None) -> Json | None:
+    """Refuse what would keep a slot or the memory busy for ever: huge counts, endless nesting, text that is none."""
+    nodes: list[tuple[object, int]] = [(schema, 0)]
+    while nodes:
+        node, depth = nodes.pop()
+        if depth > MAX_DEPTH:
+            raise bad_request(f"The schema is nested more than {MAX_DEPTH} deep.", "response_format")
+        if isinstance(node, str):
+            _require_text(node, "response_format")
+        if isinstance(node, dict):
+            for name in COUNTS & node.keys():
+                if isinstance(node[name], int) and node[name] > MAX_COUNT:
+                    raise bad_request(f"'{name}' is at most {MAX_COUNT:,} here.", "response_format")
+            nodes += [(child, depth + 1) for child in (*node.keys(), *node.values())]
+        if isinstance(node, list):
+            nodes += [(child, depth + 1) for child in node]
+    return schema
+
+
+def _require_text(text: str, param: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise bad_request("Half of a surrogate pair is no text.", param) from None
+    return text
 
 
 def answer_body(model: str, result: ChatResult) -> Json:
@@ -193,8 +226,13 @@ def _refuse_unsupported(fields: _Body) -> None:
 def _plain(message: _Message, index: int) -> dict[str, str]:
     role = "system" if message.role == "developer" else message.role
     if isinstance(message.content, str):
-        return {"role": role, "content": message.content}
-    return {"role": role, "content": "\n".join(_text(part, index) for part in message.content)}
+        return {"role": role, "content": _harmless(message.content)}
+    return {"role": role, "content": _harmless("\n".join(_text(part, index) for part in message.content))}
+
+
+def _harmless(text: str) -> str:
+    """The text of a document may spell the marks between turns (<|im_end|>); broken up they are mere text."""
+    return CONTROL.sub("< |", _require_text(text, "messages"))
 
 
 def _text(part: _Part, index: int) -> str:
