@@ -6,7 +6,9 @@ import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property, reduce
+from operator import ge, gt, le, lt
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -17,8 +19,9 @@ from extract.errors import PromptError
 from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
 from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at, places
-from extract.verbatim import candidates, offers, reading
+from extract.verbatim import Target, Verbatim, candidates, offers, reading
 
+_BOUNDS = {"minimum": ge, "exclusiveMinimum": gt, "maximum": le, "exclusiveMaximum": lt}
 _OPTIONAL_FIELDS = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "include_thoughts")
 
 
@@ -157,7 +160,10 @@ class RequestBuilder:
         mark = shape.verbatim
         assert mark is not None  # noqa: S101  # that is what a binding is
         spans = candidates(mark, record, self.text_columns)
-        found = [span for span in spans if offers(mark, span, shape.target)]
+        bounds = node_at(self.schema.json_schema, path)
+        found = [
+            span for span in spans if offers(mark, span, shape.target) and _within(bounds, mark, span, shape.target)
+        ]
         if not found and not _may_be_absent(schema, path):
             message = f"the record holds nothing that {'.'.join(path)} could be"
             raise Unaskable(Issue("prompt", "verbatim.no_candidate", reduce(path_to, path, "$"), message))
@@ -165,6 +171,15 @@ class RequestBuilder:
             node = node_at(schema, path)
             node |= _enum_of(found, shape.nullable)
         # above the limit the field goes plain, and the judge refuses what the record does not hold
+
+
+def _within(bounds: JsonSchema, mark: Verbatim, span: str, target: Target) -> bool:
+    """Whether the field's own bounds leave this span a choice: -5.00 is no total that is at least 0."""
+    limits = [(name, Decimal(str(bounds[name]))) for name in _BOUNDS if name in bounds]
+    if not limits or target not in ("int", "float", "decimal"):
+        return True
+    value = reading(mark, span, target)
+    return all(_BOUNDS[name](value, limit) for name, limit in limits)
 
 
 def _may_be_absent(schema: JsonSchema, path: tuple[str, ...]) -> bool:

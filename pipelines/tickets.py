@@ -19,7 +19,7 @@ pipeline = Pipeline(
         system="Classify the customer's message and answer in JSON.",
         user="{{ text }}",
         examples=_DATA / "tickets_examples.jsonl",
-        nearest=6,
+        nearest=4,
     ),
     model=Model(max_tokens=64, temperature=0),
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from extract.config import Model
 from extract.errors import PromptError
@@ -278,3 +278,14 @@ def test_an_example_may_answer_with_the_value() -> None:
         answer("TOTAL 7.20\nCASH 7.20", "7.20")
     with pytest.raises(PromptError, match="does not stand"):
         answer("TOTAL 7.20", "9.99")
+
+
+def test_spans_that_the_field_itself_forbids_are_not_offered() -> None:
+    """A discount is no total that is at least 0; without any other candidate the record is not asked."""
+
+    class Bill(BaseModel):
+        total: Annotated[Decimal, Verbatim("money")] = Field(ge=0, lt=100)
+
+    assert ["12.00"] == wire(builder(Bill), "TOTAL 12.00\nDISCOUNT -5.00\nCARD NO 100.00")["total"]["enum"]
+    with pytest.raises(Unaskable):
+        builder(Bill)(record("DISCOUNT -5.00"))
