@@ -66,6 +66,7 @@ class Job:
             async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
                 runner = self._runner(client, journal, tally)
                 await runner.run(records, shelf.add)
+        await journal.flush()  # failed attempts are noted without waiting
         if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
             await journal.forget(runner.watch.refused)
             shelf.discard()

@@ -20,7 +20,7 @@ import httpx
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 import extract
 from extract import Endpoint, Limits, Model, Prompt, Retry, checks
@@ -837,3 +837,77 @@ def test_nullable_numbers_keep_their_kind_in_pandas(tmp_path: Path, out: Path) -
         frame = run(server, source, out, schema=Row).to_pandas()
     assert [big, pd.NA] == frame["whole"].to_list()
     assert ["Int64", "boolean"] == [str(frame[name].dtype) for name in ("whole", "flag")]
+
+
+def test_a_row_that_no_file_can_hold_goes_to_the_quarantine(tmp_path: Path, out: Path) -> None:
+    """A passed-through text with half a surrogate pair stops neither the run nor the other rows."""
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "text": [f"item {n}" for n in range(3)]})
+    source = pa.Table.from_pandas(frame, preserve_index=False)
+    broken = {"item 1"}
+
+    class Odd(BaseModel):
+        name: str
+
+        @model_validator(mode="after")
+        def half(self) -> Odd:
+            if self.name in broken:
+                self.name = "\ud800"
+            return self
+
+    with ScriptedServer(lambda call: {"name": call.prompt}) as server:
+        result = run(server, source, out, schema=Odd)
+    assert ["a", "c"] == result.table["id"].to_pylist()
+    assert [("b", "table.write")] == [(row["key"], row["reason"]) for row in result.quarantine.to_pylist()]
+
+
+def test_an_odd_model_name_does_not_stop_a_run(source: Path, out: Path) -> None:
+    """What the server calls itself is its own affair."""
+    body = completion({"name": "n", "number": 1})
+    with ScriptedServer(lambda call: Reply(json.dumps(body | {"model": "\ud800"}))) as server:
+        assert 3 == run(server, source, out, limit=3).report.ok
+
+
+def test_a_damaged_answer_is_asked_for_again(source: Path, out: Path) -> None:
+    """A digit that changed in the journal is not believed."""
+    with ScriptedServer(item) as server:
+        run(server, source, out, limit=5)
+        connection = sqlite3.connect(out / "journal.db")
+        with connection:
+            connection.execute("UPDATE answers SET body = replace(CAST(body AS TEXT), 'item', 'atem')")
+        connection.close()
+        result = run(server, source, out, limit=5, checks=[lambda value, record: None])
+    assert (5, 10) == (result.report.requests, len(server.calls))
+
+
+@pytest.mark.parametrize("name", [".lock", "table", "journal.db", "manifest.json", ".next"])
+def test_a_link_in_the_run_directory_is_refused(source: Path, out: Path, tmp_path: Path, name: str) -> None:
+    """It could lead to a file of somebody else's."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    out.mkdir()
+    (out / "journal.db").touch() if name == ".lock" else None
+    (out / name).symlink_to(victim)
+    with ScriptedServer(item) as server, pytest.raises(RunDirectoryError):
+        run(server, source, out)
+    assert "mine" == victim.read_text()
+
+
+def test_a_proxy_of_the_environment_does_not_see_what_stays_on_this_machine(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys go to loopback in clear, so no proxy may stand between."""
+    with ScriptedServer(lambda call: Reply("no", 502)) as proxy, ScriptedServer(item) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        assert 30 == run(server, source, out).report.ok
+        assert [] == proxy.calls
+
+
+def test_two_columns_of_one_name_are_refused_before_anything_is_paid(tmp_path: Path, out: Path) -> None:
+    """The row number's column, and the table's own, are taken."""
+    frame = pd.DataFrame({"row": [1], "_model": ["m"], "text": ["item 1"]})
+    with ScriptedServer(item) as server:
+        for columns in (["row"], ["_model"]):
+            with pytest.raises(ConfigError, match="would be called"):
+                run(server, frame, out, key=None, columns=columns)
+        assert [] == server.calls

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from extract.errors import ConfigError
 from extract.records import Completion, Issue, Outcome, Record, Usage
 from extract.schema import compile_schema
 from extract.sinks import ShardWriter, read_shards
@@ -209,3 +210,22 @@ def test_csv_is_for_other_readers_too(tmp_path: Path) -> None:
     assert (VALUES["text"], "-7", "1.5", "true", "2024-02-29") == (
         *(row["text"], row["whole"], row["money"], row["sure"], row["day"]),
     )
+
+
+def test_columns_that_no_file_can_hold_are_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    """An Arrow type that Parquet lacks is a ConfigError with the column's name."""
+    table = pa.table({"id": ["a"], "span": pa.array([None], pa.month_day_nano_interval())})
+    source = open_source(table, "id")
+    own = ShardWriter(tmp_path, source, compile_schema(Part), (), "parquet")
+    with pytest.raises(ConfigError, match="the column 'span'"):
+        own.check()
+    writer(tmp_path, "parquet").check()
+
+
+def test_columns_named_like_the_quarantines_own_keep_their_content(tmp_path: Path) -> None:
+    """However many `source.` it takes."""
+    table = pa.table({"key": ["a"], "source.key": ["b"], "reason": ["c"]})
+    own = ShardWriter(tmp_path, open_source(table), compile_schema(Part), (), "parquet")
+    names = own.quarantine_schema.names
+    assert len(names) == len(set(names))
+    assert {"source.source.key", "source.key", "source.reason"} <= set(names)
