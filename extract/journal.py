@@ -76,7 +76,11 @@ class Journal:
         """Open or make the journal; raises RunDirectoryError when the file is no journal or cannot be used."""
         self.path = path
         self._reader = _connect(path)
-        self._writer = _connect(path)
+        try:
+            self._writer = _connect(path)
+        except RunDirectoryError:
+            self._reader.close()
+            raise
         self._writer.isolation_level = None
         self._failure: RunDirectoryError | None = None  # of a note that nobody waits for; the next caller hears of it
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
@@ -266,8 +270,14 @@ def _connect(path: Path) -> sqlite3.Connection:
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # answers may be confidential
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        _prepare(connection, path)
     except (sqlite3.Error, OSError) as error:
+        raise RunDirectoryError(f"{path} cannot be used as a journal: {error}") from error
+    try:
+        _prepare(connection, path)
+    except (sqlite3.Error, RunDirectoryError) as error:
+        connection.close()
+        if isinstance(error, RunDirectoryError):
+            raise
         raise RunDirectoryError(f"{path} cannot be used as a journal: {error}") from error
     return connection
 
