@@ -223,10 +223,12 @@ def serve(
     ledger: Annotated[Path | None, typer.Option("--ledger", help="Append a JSON line for each request.")] = None,
 ) -> None:
     """Serve the model on this machine as a chat-completions API. A key is asked for when EXTRACT_SERVE_KEY is set."""
-    from extract.server import serve as serve_api
+    from extract.job import server_package
 
     logging.getLogger("extract.server").setLevel(logging.INFO)
-    serve_api(host=host, port=port, model=model, api_key=os.environ.get("EXTRACT_SERVE_KEY"), ledger=ledger)
+    server_package().serve(
+        host=host, port=port, model=model, api_key=os.environ.get("EXTRACT_SERVE_KEY"), ledger=ledger
+    )
 
 
 def main() -> None:

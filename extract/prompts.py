@@ -68,8 +68,6 @@ class Prompt:
     media: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
-        if self.media:
-            raise PromptError("media columns are not supported yet", hint="put the document's text into a column")
         if self.nearest is not None and self.nearest < 0:
             raise PromptError(f"nearest is {self.nearest}", hint="a whole number from 0, or None for all examples")
         if self.narrow and not self.nearest:
@@ -122,6 +120,8 @@ class Prompt:
 
     def check(self, columns: Sequence[str]) -> None:
         """Refuse templates and examples that do not fit the source. Raises PromptError, InputError."""
+        if self.media:
+            raise PromptError("media columns are not supported yet", hint="put the document's text into a column")
         wanted = self._wanted(columns)
         for name in wanted:
             if name not in columns:

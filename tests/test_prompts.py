@@ -177,7 +177,7 @@ def test_only_the_nearest_examples_are_sent_the_closest_last() -> None:
 def test_impossible_options_are_refused() -> None:
     """Media are not supported yet; a negative number of examples makes no sense."""
     with pytest.raises(PromptError, match="media"):
-        Prompt(user="{{ text }}", media=["image"])
+        Prompt(user="{{ text }}", media=["image"]).check(["text", "image"])
     with pytest.raises(PromptError, match="nearest is -1"):
         Prompt(user="{{ text }}", nearest=-1)
     Prompt(user="{{ text }}", nearest=0, examples=[{"record": {"text": 1}, "answer": {}}]).check(["text"])
