@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished run: its tables are read from the run directory when asked for."""
 
@@ -79,8 +80,11 @@ class Result:
     def _writer(self) -> ShardWriter:
         return writer_for(self.prepared, self.path)
 
+    def __repr__(self) -> str:
+        return f"<Result {self.path}: {self.report.line}>"
+
     def _repr_html_(self) -> str:
-        return self.report._repr_html_()
+        return f"{self.report._repr_html_()}<p>tables in {html.escape(str(self.path))}</p>"
 
 
 def run(

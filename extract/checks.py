@@ -6,6 +6,7 @@ a message, an `Issue`, or several of these. A message gets the code `semantic.<n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,8 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from extract.errors import ConfigError
 from extract.records import Issue, Record
-from extract.verbatim import contains, value_spans
+from extract.verbatim import contains, labels_of, value_spans
 
 Finding = str | Issue
 Check = Callable[[Any, Record], Finding | Iterable[Finding] | None]
@@ -44,7 +46,7 @@ def verbatim(*fields: str, column: str | None = None, ignore_case: bool = False)
     code = "semantic.verbatim"
 
     def judge(value: BaseModel, record: Record) -> Iterator[Issue]:
-        texts = [cell for cell in ([record[column]] if column else record.values()) if isinstance(cell, str)]
+        texts = _texts(record, column)
         for path, found in _all_values(value, fields):
             if not any(_stands_in(text, found, ignore_case) for text in texts):
                 yield Issue("semantic", code, path, "the value does not stand in the record", found)
@@ -86,6 +88,32 @@ def one_of_column(field: str, column: str, *, separator: str | None = None) -> F
     return FieldCheck(code, (field,), (column,), judge, (column, separator))
 
 
+def labelled(field: str, pattern: str, *, column: str | None = None) -> FieldCheck:
+    """The field's number or date stands behind words that match a regular expression (code `semantic.labelled`).
+
+    `labelled("total", r"total|amount due")` refuses an amount that the record prints, but only as something else. The
+    words are those before the value on its line, or on the line above where there are none. Case is ignored, text and
+    null pass.
+    """
+    code = "semantic.labelled"
+    try:
+        words = re.compile(pattern, re.IGNORECASE)
+    except re.error as error:
+        raise ConfigError(f"checks.labelled: {pattern!r} is no regular expression: {error}") from None
+
+    def judge(value: BaseModel, record: Record) -> Iterator[Issue]:
+        texts = _texts(record, column)
+        for path, found in _all_values(value, (field,)):
+            if isinstance(found, str | bool):
+                continue
+            labels = [label for text in texts for label in labels_of(text, found)]
+            if not any(words.search(label) for label in labels):
+                message = f"{found} stands as: {'; '.join(labels)[:200] or 'nothing'}; not behind {pattern}"
+                yield Issue("semantic", code, path, message, found)
+
+    return FieldCheck(code, (field,), (column,) if column else (), judge, (pattern, column))
+
+
 def run_check(check: Check, value: BaseModel, record: Record) -> list[Issue]:
     """The findings of one check as issues. What the check raises is the caller's to handle."""
     found = check(value, record)
@@ -94,6 +122,10 @@ def run_check(check: Check, value: BaseModel, record: Record) -> list[Issue]:
     return [
         item if isinstance(item, Issue) else Issue("semantic", f"semantic.{name}", "$", str(item)) for item in findings
     ]
+
+
+def _texts(record: Record, column: str | None) -> list[str]:
+    return [cell for cell in ([record[column]] if column else record.values()) if isinstance(cell, str)]
 
 
 def _stands_in(text: str, value: Any, ignore_case: bool) -> bool:

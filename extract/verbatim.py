@@ -165,6 +165,19 @@ def _numbers(text: str) -> frozenset[Decimal]:
     return frozenset(span.value for span in [*spans.number_spans(text), *spans.money_spans(text)])
 
 
+def labels_of(text: str, value: Any) -> list[str]:
+    """The words before each number or date of the text that equals the value, the value itself included."""
+    if isinstance(value, dt.datetime):
+        value = value.date()
+    if isinstance(value, dt.date):
+        found = [span for order in (True, False) for span in spans.date_spans(text, day_first=order)]
+    else:
+        found = [*spans.number_spans(text), *spans.money_spans(text)]
+        value = Decimal(str(value))
+    equal = [span for span in found if span.value == value]
+    return list(dict.fromkeys(span.shown for span in spans.labelled(text, equal)))
+
+
 def _target_of(value: Any) -> Target:
     if isinstance(value, dt.date):
         return "date"

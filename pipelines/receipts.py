@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract import Model, Pipeline, Prompt
+from extract import Model, Pipeline, Prompt, checks
 from schemas.receipts import Receipt
 
 _DATA = Path(__file__).parent.parent / "data"
@@ -25,5 +25,6 @@ pipeline = Pipeline(
         user="{{ text }}",
         examples=_DATA / "receipts_examples.jsonl",
     ),
+    checks=[checks.labelled("total", r"\b(total|totale|due|to pay|a payer|zu zahlen|te betalen|sum|amount|balance)\b")],
     model=Model(max_tokens=256, temperature=0),
 )

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from extract import checks
+from extract.errors import ConfigError
 from extract.records import Issue, Record
 
 
@@ -163,3 +164,37 @@ def test_a_users_check_may_answer_in_any_form() -> None:
     assert ["semantic.yielding"] * 2 == codes(yielding)
     assert ["semantic.Named"] == codes(Named())
     assert ["semantic.lambda"] == codes(lambda value, record: "x")
+
+
+class Dated(BaseModel):
+    total: Decimal | None = None
+    day: dt.date | None = None
+    name: str = "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "expected"),
+    [
+        ("tea 4.20\nTOTAL 7.20\nCASH 10.00", {"total": "7.20"}, []),
+        ("tea 4.20\nTOTAL 7.20\nCASH 10.00", {"total": "10.00"}, ["$.total"]),
+        ("Total to pay\n  EUR 7,20", {"total": "7.20"}, []),
+        ("TOTAL 7.20\nCASH 7.20", {"total": "7.20"}, []),
+        ("TOTAL 7.20", {"total": "8"}, ["$.total"]),
+        ("TOTAL 7.20", {"total": None}, []),
+        ("total on 02/05/2018", {"day": "2018-05-02"}, []),
+        ("back until 02/05/2018", {"day": "2018-05-02"}, ["$.day"]),
+    ],
+)
+def test_labelled_looks_at_the_words_before_the_value(text: str, found: dict[str, Any], expected: list[str]) -> None:
+    """A value that the record prints only as something else is named, with what it stands as."""
+    record = Record("k", 0, {"text": text, "n": 1})
+    field = next(iter(found))
+    issues = checks.labelled(field, "total|to pay")(Dated.model_validate(found), record)
+    assert expected == [issue.path for issue in issues]
+    assert all(issue.code == "semantic.labelled" for issue in issues)
+
+
+def test_labelled_passes_text_and_refuses_a_broken_pattern() -> None:
+    assert [] == checks.labelled("name", "total")(Dated(), Record("k", 0, {"text": "x"}))
+    with pytest.raises(ConfigError, match="no regular expression"):
+        checks.labelled("total", "(")

@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 def test_the_first_screen_is_complete() -> None:
     """Within some fifty lines: the model, three lines of Python, one command, the table and the closing line."""
     first = "\n".join(TEXT.splitlines()[:50])
-    for part in ("class Receipt(BaseModel)", "extract.run(", "extract run ", "r-001", " retries"):
+    for part in ("class Receipt(BaseModel)", "extract.run(", "extract run ", "r-002", " retries"):
         assert part in first
 
 
@@ -54,7 +54,7 @@ def test_python_and_command_do_what_is_said(tmp_path: Path, local_model: None) -
     done = subprocess.run(
         [sys.executable, "-c", python], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert "GREEN LEAF GROCERS" in done.stdout
+    assert "KEDAI RUNCIT SERI MAJU" in done.stdout
     assert re.search(r"\d ok, \d quarantined.*, 5 requests, [\d,]+ tokens, 0 retries\n$", done.stdout)
     command = blocks("sh")[0].split()
     assert "extract" == command[0]

@@ -237,7 +237,8 @@ def _issue_row(issue: Any) -> dict[str, Any]:
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    plain = isinstance(value, dict | list | bool | int | float)
+    return json.dumps(value, ensure_ascii=False, default=str) if plain else str(value)
 
 
 def _clean(value: Any) -> Any:
