@@ -25,6 +25,8 @@ pipeline = Pipeline(
         user="{{ text }}",
         examples=_DATA / "receipts_examples.jsonl",
     ),
-    checks=[checks.labelled("total", r"\b(total|totale|due|to pay|a payer|zu zahlen|te betalen|sum|amount|balance)\b")],
+    checks=[
+        checks.labelled("total", r"\b(total|totale|due|to pay|a payer|zu zahlen|te betalen|sum|summe|amount|balance)\b")
+    ],
     model=Model(max_tokens=256, temperature=0),
 )
