@@ -228,8 +228,8 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
     connection.execute(
         "UPDATE totals SET requests = requests + 1, retries = retries + ?, input_tokens = input_tokens + ?,"
         " output_tokens = output_tokens + ?, answers = answers + ?,"
-        " cost_usd = CASE WHEN ?5 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + ?5 END",
-        (attempts > 1, usage.input_tokens, usage.output_tokens, entry.body is not None, entry.cost_usd),
+        " cost_usd = coalesce(cost_usd + ?, cost_usd, ?)",
+        (attempts > 1, usage.input_tokens, usage.output_tokens, entry.body is not None, entry.cost_usd, entry.cost_usd),
     )
     if entry.body is None:
         return None
