@@ -49,7 +49,7 @@ def name_spans(text: str) -> list[Span]:
             if end - start > 1:
                 place = (match.start() + start, match.start() + end)
                 found.setdefault(place, Span(*place, text[place[0] : place[1]]))
-    return list(found.values())
+    return sorted(found.values(), key=lambda span: (span.start, -span.end))
 
 
 def labelled(text: str, spans: Iterable[Span]) -> list[Span]:
