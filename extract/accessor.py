@@ -51,13 +51,13 @@ class ExtractAccessor:
         yet, and another frame there takes the place of the first. Further options as of `run`.
         """
         from extract.api import run
+        from extract.config import Limits, Model, Retry
         from extract.pipeline import RESERVED, Pipeline
         from extract.sources import ROW_NUMBER
 
         names = [str(column) for column in self._frame.columns]
         taken = {*schema.model_fields, *RESERVED, key or ROW_NUMBER}
         passed = [column for column in names if column not in taken] if columns is None else columns
-        settings = {"model": model, "limits": limits, "retry": retry}
         pipeline = Pipeline(
             name=name or _snake_case(schema.__name__),
             schema=schema,
@@ -65,7 +65,9 @@ class ExtractAccessor:
             key=key,
             columns=tuple(passed),
             checks=tuple(checks),
-            **{part: given for part, given in settings.items() if given is not None},  # type: ignore[arg-type]
+            model=model or Model(),
+            limits=limits or Limits(),
+            retry=retry or Retry(),
         )
         return run(pipeline, self._frame, out=out, endpoint=endpoint, local=local, **options)
 

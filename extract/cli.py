@@ -279,6 +279,7 @@ def _chosen(
     from extract.loading import load_model, load_pipeline
     from extract.pipeline import Pipeline
 
+    source: str | None
     if (schema is None) != (prompt is None):
         raise ConfigError("--schema and --prompt go together")
     if schema is not None and prompt is not None:
@@ -289,7 +290,7 @@ def _chosen(
     else:
         if len(arguments) > 2:
             raise ConfigError(f"one pipeline and one source, got {len(arguments)} words")
-        pipeline, source = load_pipeline(arguments[0]), (arguments[1:] or [None])[0]  # type: ignore[list-item]
+        pipeline, source = load_pipeline(arguments[0]), arguments[1] if len(arguments) > 1 else None
     pipeline = replace(pipeline, key=key) if key is not None else pipeline
     return pipeline.with_settings(_settings(settings)), source
 
