@@ -7,7 +7,7 @@ import html
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from extract.report import OnProgress, Report
 from extract.requests import Unaskable, estimated_tokens
 from extract.runner import Stop
 from extract.shelf import writer_for
-from extract.sinks import QUARANTINE, TABLE, ShardWriter, read_manifest, read_shards
+from extract.sinks import QUARANTINE, ShardWriter, folder_of, label_of, read_manifest, read_rows, read_shards
 from extract.sources import open_source
 
 if TYPE_CHECKING:
@@ -48,8 +48,26 @@ class Result:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The typed rows that passed: key, passed-through columns, fields, and `_…` columns about the call."""
-        return self._read(TABLE, self._writer.table_schema)
+        """The typed rows that passed: key, passed-through columns, fields, and `_…` columns about the call.
+
+        Nested, however they were written: child tables and flat columns are put together again.
+        """
+        self._refuse_another_run()
+        writer = self._writer
+        return read_rows(self.path, writer.format, writer.layout, neutralised=writer.neutralise_formulas)
+
+    @cached_property
+    def children(self) -> dict[str, pa.Table]:
+        """The lists and maps of the rows as tables, by path (`lines.taxes`): key, positions, the items' fields.
+
+        As they were written; where they were not, as `children="tables"` would write them.
+        """
+        layout = self._writer.layout
+        if not layout.children:
+            parts = replace(layout, children=True).split(self.table)
+        else:
+            parts = {path: self._read(folder_of(path), schema) for path, schema in layout.schemas.items() if path}
+        return {label_of(path): part for path, part in parts.items() if path}
 
     @cached_property
     def quarantine(self) -> pa.Table:
@@ -68,13 +86,16 @@ class Result:
         return frame
 
     def _read(self, folder: str, schema: pa.Schema) -> pa.Table:
+        self._refuse_another_run()
+        pipeline = self.prepared.pipeline
+        return read_shards(self.path / folder, pipeline.format, schema, neutralised=pipeline.neutralise_formulas)
+
+    def _refuse_another_run(self) -> None:
         manifest = read_manifest(self.path)
         if manifest is None or manifest["fingerprints"] != dict(self.fingerprints):
             raise RunDirectoryError(
                 f"{self.path} now holds the tables of another run", hint="give each run its own folder: out=…"
             )
-        pipeline = self.prepared.pipeline
-        return read_shards(self.path / folder, pipeline.format, schema, neutralised=pipeline.neutralise_formulas)
 
     @property
     def _writer(self) -> ShardWriter:
@@ -144,7 +165,6 @@ async def arun(
     if transport is None:
         _refuse_no_endpoint(prepared.endpoint)
     _refuse_impossible_budget(prepared)
-    writer_for(prepared, Path()).check()
     scan = await asyncio.to_thread(prepared.source.scan)
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
         job = Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)
@@ -166,7 +186,9 @@ def prepare_run(
         raise ConfigError(f"pipeline {pipeline.name!r} has no source", hint="name one: run(pipeline, 'data.csv')")
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}", hint="at least 1")
-    return prepare(pipeline, open_source(given, pipeline.key, limit), chosen)
+    prepared = prepare(pipeline, open_source(given, pipeline.key, limit), chosen)
+    writer_for(prepared, Path()).check()
+    return prepared
 
 
 def _refuse_no_endpoint(endpoint: Endpoint) -> None:

@@ -98,6 +98,11 @@ def run(
     schema: SchemaName = None,
     prompt: PromptText = None,
     key: KeyColumn = None,
+    children: Annotated[
+        str | None,
+        typer.Option("--children", help="Where lists and maps go: columns, or tables of their own.", metavar="WHERE"),
+    ] = None,
+    flat: Annotated[bool, typer.Option("--flat", help="Nested objects as columns such as address.city.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Run a pipeline: ask for each record that has no answer yet, then write table and quarantine."""
@@ -106,6 +111,7 @@ def run(
     from extract.report import Report
 
     pipeline, source = _chosen(arguments, schema, prompt, key, settings)
+    pipeline = _laid_out(pipeline, children, flat)
     if dry_run:
         _dry_run(prepare_run(pipeline, source, local=local, limit=limit), out, as_json)
         return
@@ -210,7 +216,7 @@ def status(
         counts = growing["counts"]
         typer.echo(f"a newer run is not complete: {counts['pending']:,} of {counts['in']:,} records pending")
     if rows:
-        typer.echo(_first_rows(run_dir, manifest["table_format"], rows))
+        typer.echo(_first_rows(run_dir, manifest, rows))
 
 
 @app.command()
@@ -295,6 +301,14 @@ def _chosen(
     return pipeline.with_settings(_settings(settings)), source
 
 
+def _laid_out(pipeline: Pipeline, children: str | None, flat: bool) -> Pipeline:
+    """The pipeline with the tables' layout from the command line, which the pipeline checks."""
+    from dataclasses import replace
+
+    changes: dict[str, Any] = {"children": children} if children is not None else {}
+    return replace(pipeline, **changes, flat=flat or pipeline.flat)
+
+
 def _settings(given: list[str] | None) -> dict[str, str]:
     found = {}
     for item in given or []:
@@ -322,6 +336,8 @@ def _dry_run(prepared: Prepared, out: Path | None, as_json: bool) -> None:
 
 
 def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
+    from extract.sinks import folders_of
+
     counts, tokens = manifest["counts"], manifest["tokens"]
     reasons = ", ".join(f"{code} {number}" for code, number in manifest["reasons"].items())
     lines = [
@@ -333,20 +349,24 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
         *([f"{manifest['answered']:,} answers are stored and will not be asked again"] if counts["pending"] else []),
-        f"files: {run_dir}/table, {run_dir}/quarantine, {run_dir}/manifest.json",
+        f"files: {', '.join(f'{run_dir}/{name}' for name in (*folders_of(manifest), 'manifest.json'))}",
     ]
     return "\n".join(lines)
 
 
-def _first_rows(run_dir: Path, table_format: str, rows: int) -> str:
-    from extract.sinks import QUARANTINE, TABLE, read_shards
+def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:
+    from extract.sinks import QUARANTINE, TABLE, count_rows, folders_of, read_shards
 
+    table_format = manifest["table_format"]
     table = read_shards(run_dir / TABLE, table_format).slice(0, rows)
     if not table.num_columns:
         return "\nno rows yet: tables are written shard by shard"
     shown = table.select([name for name in table.column_names if not name.startswith("_")]).to_pandas()
     failed = read_shards(run_dir / QUARANTINE, table_format).slice(0, rows)
     parts = ["", "table:", shown.to_string(index=False, max_colwidth=40)]
+    if children := folders_of(manifest)[2:]:
+        parts += ["", "child tables:"]
+        parts += [f"{name}: {count_rows(run_dir / name, table_format):,} rows" for name in children]
     if failed.num_rows:
         columns = ["key", "reason", "path", "message", "value"]
         parts += [

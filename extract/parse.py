@@ -12,12 +12,18 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import jiter
+
 from extract.records import Issue
 
 MAX_DIGITS = 400  # of one number, and the size of its exponent: a float ends at 308
 MAX_DEPTH = 100  # objects and lists within each other
 
 MAX_TEXT = 4_000_000  # characters; a larger one would hold up all other records
+
+_UNREAD = object()
+_SHAPE = bytes.maketrans(b"123456789E-", b"000000000e+")
+_ODD_NUMBERS = (b"0" * 100, b"e000", b"e+000")  # in that shape: what may be beyond MAX_DIGITS
 
 
 class ParseError(ValueError):
@@ -32,6 +38,29 @@ def parse_json(text: str) -> Any:
     """The one JSON value of the text. Raises ParseError."""
     if len(text) > MAX_TEXT:
         raise ParseError("parse.size", f"the answer has {len(text):,} characters, more than any record needs")
+    value = _read_fast(text)
+    if value is _UNREAD:
+        return _read_carefully(text)
+    _refuse_depth(text, value)
+    return value
+
+
+def _read_fast(text: str) -> Any:
+    """What the compiled reader, which is as strict, makes of an ordinary text; `_UNREAD` on any fault or doubt."""
+    try:
+        data = text.encode()
+        shape = data.translate(_SHAPE)
+        if any(odd in shape for odd in _ODD_NUMBERS):
+            return _UNREAD
+        return jiter.from_json(
+            data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys"
+        )
+    except ValueError:  # no JSON, or half of a surrogate pair
+        return _UNREAD
+
+
+def _read_carefully(text: str) -> Any:
+    """Python's own reader, with the issue for each fault."""
     try:
         value = json.loads(
             text, parse_float=_number, parse_int=_whole, parse_constant=_constant, object_pairs_hook=_object

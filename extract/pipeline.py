@@ -27,6 +27,7 @@ from extract.sources import Source
 from extract.validate import Judge
 
 TableFormat = Literal["parquet", "csv"]
+Children = Literal["columns", "tables"]
 
 JUDGING = 1  # raised when a new version asks or judges otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
@@ -45,6 +46,8 @@ class Pipeline:
     columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`.
     profile: what the endpoint honours of JSON Schema. format: of the table's shards, "parquet" or "csv".
     shard_rows: records a shard. share_answers: identical records are asked once.
+    children: where lists and maps go, "columns" of the table or "tables" of their own. flat: a nested object becomes
+    columns such as `address.city`. CSV has both always.
     neutralise_formulas: in CSV, text that a spreadsheet would run as a formula gets an apostrophe in front.
     """
 
@@ -64,12 +67,18 @@ class Pipeline:
     shard_rows: int = SHARD_ROWS
     share_answers: bool = True
     neutralise_formulas: bool = True
+    children: Children = "columns"
+    flat: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
             raise ConfigError(f"a pipeline's name is letters, digits, '_' and '-', got {self.name!r}")
         if self.format not in ("parquet", "csv"):
             raise ConfigError(f"unknown format {self.format!r}", hint='"parquet" or "csv"')
+        if self.children not in ("columns", "tables"):
+            raise ConfigError(f"unknown children {self.children!r}", hint='"columns" or "tables"')
+        if not isinstance(self.flat, bool):
+            raise ConfigError(f"flat is {self.flat!r}", hint="True or False")
         if self.shard_rows < 1:
             raise ConfigError(f"shard_rows is {self.shard_rows}", hint="at least 1")
         if isinstance(self.prompt, str):
@@ -119,7 +128,7 @@ class Prepared:
         parts = [
             JUDGING,
             *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
-            pipeline.neutralise_formulas,
+            *(pipeline.neutralise_formulas, pipeline.children, pipeline.flat),
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.form, self.schema.fingerprint),
             [_check_source(check) for check in pipeline.checks],
@@ -171,7 +180,7 @@ def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -
             raise ConfigError(
                 f"two columns of the table would be called {name!r}", hint="rename the source's column, or leave it out"
             )
-    field_names = [name for name, _, _ in schema.shape.fields]
+    field_names = schema.arrow_schema.names
     taken = [source.key_name, *(name for name in pipeline.columns if name != source.key)]
     for name in field_names:
         if name in taken or name in RESERVED:
@@ -199,7 +208,7 @@ def _check_path(code: str, path: str, shape: Shape) -> None:
     for step in path.split("."):
         while shape.item:
             shape = shape.item
-        names = {name: child for name, _, child in shape.fields}
+        names = {item.name: item.shape for item in shape.fields}
         if step not in names:
             raise ConfigError(
                 f"the check {code} names a field {path!r} that the schema has not", hint=_close(step, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 
 Key = str | int
 
+_LONGEST = 500  # characters of an offending value
 _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -35,6 +37,12 @@ def path_to(parent: str, step: str | int) -> str:
         return f"{parent}.{step}"
     escaped = step.replace("\\", "\\\\").replace("'", "\\'")
     return f"{parent}['{escaped}']"
+
+
+def short(value: Any) -> Any:
+    """The offending value, whole if small: the raw answer is kept beside it anyway."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
 @dataclass(frozen=True, slots=True)

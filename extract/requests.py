@@ -11,7 +11,6 @@ from functools import cached_property, reduce
 from operator import ge, gt, le, lt
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from pydantic_core import PydanticSerializationError, to_json
 
 from extract.config import Model
@@ -20,6 +19,7 @@ from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
 from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at, places
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
+from extract.verdict import Verdict
 
 _BOUNDS = {"minimum": ge, "exclusiveMinimum": gt, "maximum": le, "exclusiveMaximum": lt}
 _OPTIONAL_FIELDS = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "include_thoughts")
@@ -87,17 +87,26 @@ class RequestBuilder:
                 schema = self._schema_for(record)
             except Unaskable as error:
                 raise PromptError(f"example {number}: {error.issue.message}") from error
-            for found in Draft202012Validator(schema).iter_errors(example.answer):
-                raise PromptError(f"example {number} breaks the schema at {found.json_path}: {found.message[:300]}")
+            for found in Verdict(schema).issues(example.answer, 1):
+                raise PromptError(f"example {number} breaks the schema at {found.path}: {found.message[:300]}")
 
     def _wire_answer(self, number: int, example: Example) -> JsonSchema:
-        answer = copy.deepcopy(dict(example.answer))
+        answer = self._in_answer_form(copy.deepcopy(dict(example.answer)))
         record = Record(key=number, position=number - 1, cells=example.record)
         for path, shape in self.schema.bindings:
             for holder, step, place in places(answer, path):
                 if holder[step] is not None:
                     holder[step] = self._span_of(shape, record, holder[step], f"example {number}, {place}")
         return answer
+
+    def _in_answer_form(self, answer: JsonSchema) -> JsonSchema:
+        """The example's answer, which is written as the model takes it, as the endpoint would give it."""
+        if self.schema.form.plain or self.schema.reading is None:
+            return answer if self.schema.form.plain else self.schema.answer_form(answer)
+        try:
+            return self.schema.answer_form(self.schema.reading.validate(answer))
+        except ValueError:  # in that form already, or wrong, which the schema tells
+            return answer
 
     def _span_of(self, shape: Shape, record: Record, value: Any, place: str) -> str:
         """The one candidate that is the value, or reads as it."""
@@ -160,7 +169,7 @@ class RequestBuilder:
         mark = shape.verbatim
         assert mark is not None  # noqa: S101  # that is what a binding is
         spans = candidates(mark, record, self.text_columns)
-        bounds = node_at(self.schema.json_schema, path)
+        bounds = shape.schema
         found = [
             span for span in spans if offers(mark, span, shape.target) and _within(bounds, mark, span, shape.target)
         ]
@@ -169,7 +178,7 @@ class RequestBuilder:
             raise Unaskable(Issue("prompt", "verbatim.no_candidate", reduce(path_to, path, "$"), message))
         if len(found) <= mark.limit:
             node = node_at(schema, path)
-            node |= _enum_of(found, shape.nullable)
+            node |= _enum_of(found, "null" in node["type"])
         # above the limit the field goes plain, and the judge refuses what the record does not hold
 
 

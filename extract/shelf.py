@@ -6,6 +6,7 @@ import asyncio
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -50,15 +51,18 @@ class Shelf:
 
     async def _commit(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
-        writer = writer_for(self.prepared, self.root)
         try:
-            outcomes, sizes = await asyncio.to_thread(_written, writer, len(self.shards), outcomes)
+            outcomes, sizes = await asyncio.to_thread(_written, self._writer, len(self.shards), outcomes)
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
             ) from error
         self.shards.append(_shard(outcomes, sizes))
         await asyncio.to_thread(self.write_manifest)
+
+    @cached_property
+    def _writer(self) -> ShardWriter:
+        return writer_for(self.prepared, self.root)
 
     def write_manifest(self, complete: bool = False) -> None:
         prepared = self.prepared
@@ -87,6 +91,7 @@ class Shelf:
             "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
             "source": prepared.source.label,
             "table_format": prepared.pipeline.format,
+            "folders": list(self._writer.folders),
             "losses": [str(loss) for loss in prepared.schema.losses],
             "versions": _versions(),
             "shards": [asdict(shard) for shard in self.shards],
@@ -94,7 +99,7 @@ class Shelf:
         write_manifest(self.root, manifest)
 
 
-def _written(writer: ShardWriter, number: int, outcomes: list[Outcome]) -> tuple[list[Outcome], tuple[int, int]]:
+def _written(writer: ShardWriter, number: int, outcomes: list[Outcome]) -> tuple[list[Outcome], tuple[int, ...]]:
     """Write a shard. A row that no file can hold goes to the quarantine, and the others are written."""
     try:
         return outcomes, writer.write(number, outcomes)
@@ -130,7 +135,14 @@ def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
     """The writer of a run's shards below `root`."""
     pipeline = prepared.pipeline
     return ShardWriter(
-        root, prepared.source, prepared.schema, tuple(pipeline.columns), pipeline.format, pipeline.neutralise_formulas
+        root,
+        prepared.source,
+        prepared.schema,
+        tuple(pipeline.columns),
+        pipeline.format,
+        pipeline.neutralise_formulas,
+        children=pipeline.children == "tables",
+        flat=pipeline.flat,
     )
 
 

@@ -12,6 +12,9 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Literal
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
 from extract import spans
 from extract.errors import ConfigError
 from extract.records import Record
@@ -22,6 +25,7 @@ Target = Literal["str", "int", "float", "decimal", "date"]
 KINDS: tuple[Kind, ...] = ("money", "date", "number", "line", "name")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LABELLED: tuple[Kind, ...] = ("money", "date", "number")
+VERBATIM = "extract_verbatim"  # where Pydantic's core schema keeps the mark
 DEFAULT_LIMIT = 60  # candidates; above it the field goes plain and is checked afterwards
 
 
@@ -55,6 +59,12 @@ class Verbatim:
     labelled: bool = False
     trim: bool = False
     limit: int = DEFAULT_LIMIT
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The type's own schema, with this mark in its metadata."""
+        schema = handler(source)
+        schema["metadata"] = {**schema.get("metadata", {}), VERBATIM: self}  # type: ignore[typeddict-item]
+        return schema
 
     def __post_init__(self) -> None:
         if isinstance(self.kind, str) and self.kind.isidentifier() and self.kind not in KINDS:

@@ -292,6 +292,36 @@ def test_status_shows_a_run(folder: Path, run: Run, serve: Any) -> None:
     assert json.loads(run("status", "out/items", "--json")[1])["complete"]
 
 
+NESTED = """
+from pydantic import BaseModel
+from extract import Pipeline, Retry
+
+class Item(BaseModel):
+    name: str
+
+class Basket(BaseModel):
+    items: list[Item]
+    best: Item | None
+
+pipeline = Pipeline(name="baskets", schema=Basket, source="items.csv", key="id", prompt="{{ text }}")
+"""
+
+
+def test_lists_go_to_tables_of_their_own_when_asked(folder: Path, run: Run, serve: Any) -> None:
+    """`--children tables` and `--flat`; `status --rows` names the child tables and counts their rows."""
+    (folder / "flow.py").write_text(NESTED)
+    serve(lambda call: {"items": [{"name": word} for word in call.prompt.split()], "best": None})
+    arguments = ("run", "flow.py", "--quiet", "--flat", "--children")
+    assert 0 == run(*arguments, "tables")[0]
+    assert ["a", "a", "b"] == list(pd.read_parquet("out/baskets/table.items")["id"])[:3]
+    assert [False] * 4 == list(pd.read_parquet("out/baskets/table")["best"])
+    out = run("status", "out/baskets", "--rows", "1")[1]
+    assert "table.items: 8 rows" in out
+    assert "out/baskets/table.items, out/baskets/manifest.json" in out
+    code, _, err = run(*arguments, "rows")
+    assert (2, True) == (code, "unknown children 'rows'" in err)
+
+
 def test_a_second_run_on_one_directory_exits_2(folder: Path, run: Run, serve: Any) -> None:
     """Two runs on one directory: the second exits 2 at once."""
     serve()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import math
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.parse import MAX_DEPTH, MAX_DIGITS, ParseError, parse_json
+from extract.parse import MAX_DEPTH, MAX_DIGITS, ParseError, _read_carefully, parse_json
+from tests.support import SHARED
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -103,6 +106,73 @@ def test_any_text_is_a_value_or_a_parse_error(text: str) -> None:
     except ParseError:
         return
     assert json.loads(text) == as_floats(found)
+
+
+def outcome(read: Callable[[str], Any], text: str) -> Any:
+    """The value with its types, or the issue."""
+    try:
+        return repr(read(text))
+    except ParseError as error:
+        return error.issue
+
+
+NUMBERS = [
+    *("0", "-0", "-0.0", "1E400", "1E+401", "1e-400", "1e-401", "1e99", "123e-789", "0e5", "1e0005", "0E-999", "1.10"),
+    *("9" * 400, "9" * 401, "9" * 4301, "1." + "0" * 398, "1." + "0" * 399, "9" * 99 + ".5", "9" * 100 + ".5"),
+    *("01", "+1", "1.", ".5", "-", "1e", "0x1", "1_0", "NaN", "-Infinity", "nan", "Inf", "\u0661", "1e5" * 3),
+]
+TEXTS = [
+    *('"\\ud800"', '"\\udc00\\ud800"', '"\\ud83d\\ude00"', '"\\ud83d\\u0041"', '"\ud800"', '"\x00"', '"\\u0000"'),
+    *('"\x1f"', '"\x7f"', '"\u2028"', '"\\x"', '"\\/\\b\\f"', '"\t"', "'a'", '"', "tru", "nul", '"e000 1e000"'),
+    *('{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '{"":1}', '{"":1,"":1}', "{1:2}", "{'a':1}", '{"a" 1}', "[1,]", "[,1]"),
+    *("\ufeff1", " 1\n\t\r", "\x0b1", "\u00a01", "1 1", "1//", "/**/1", "", "[" * 101 + "]" * 101, "[" * 201),
+    *(f"{'[' * depth}1{']' * depth}" for depth in (99, 100, 199, 200, 201, 1000, 100_000)),
+    *(f"{chr(123) + chr(34) * 2 + ':'}" * depth + "1" + "}" * depth for depth in (100, 101, 1000)),
+    *('[NaN, {"a":1,"a":1}]', '{"a":1,"a":NaN}', '[1e999, "\\ud800"]', "[" * 101 + '"\\ud800"' + "]" * 101),
+]
+
+
+@pytest.mark.parametrize("text", [*NUMBERS, *TEXTS])
+def test_both_readers_read_alike(text: str) -> None:
+    """The compiled one takes what is ordinary; all else, and every message, is the careful one's."""
+    for whole in (text, f"[{text}]", f'{{"a": {text}, "b": 1}}'):
+        assert outcome(_read_carefully, whole) == outcome(parse_json, whole)
+
+
+@given(
+    text=st.text()
+    | st.text(alphabet='[]{}",:0123456789.eE+-\\ud8tfn ')
+    | JSON.map(json.dumps)
+    | st.recursive(
+        st.sampled_from([*NUMBERS, *TEXTS[:20]]),
+        lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+    )
+)
+def test_both_readers_read_any_text_alike(text: str) -> None:
+    """Value for value, type for type, issue for issue."""
+    assert outcome(_read_carefully, text) == outcome(parse_json, text)
+
+
+@pytest.mark.shared
+def test_the_suite_of_texts_is_read_as_before() -> None:
+    """318 texts: good ones are taken, bad ones refused, the doubtful as the careful reader has them."""
+    path = SHARED / "vectors" / "json_parsing" / "cases.jsonl"
+    if not path.exists():
+        pytest.skip("the shared vectors are not beside this checkout")
+    seen = 0
+    for line in path.read_text("utf-8").splitlines():
+        case = json.loads(line)
+        seen += 1
+        try:
+            text = base64.b64decode(case["content_base64"]).decode()
+        except UnicodeDecodeError:
+            assert case["expect"] != "accept"
+            continue
+        found = outcome(parse_json, text)
+        assert outcome(_read_carefully, text) == found
+        taken = isinstance(found, str) or found.code == "parse.duplicate_key"  # valid for the suite, not for us
+        assert case["expect"] in ("either", "accept" if taken else "reject"), case["name"]
+    assert 318 == seen
 
 
 @given(value=JSON)

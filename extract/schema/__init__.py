@@ -1,16 +1,21 @@
-"""Pydantic model → JSON Schema → `response_format`, and the types of the table."""
+"""Type → JSON Schema → `response_format`, the way back, and the types of the table."""
 
-from extract.schema.compile import CompiledSchema, Form, JsonSchema, Loss, compile_schema, node_at, places
-from extract.schema.profiles import KEYWORDS, Profile
-from extract.schema.shapes import Shape
+from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, node_at, places
+from extract.schema.forms import Reading
+from extract.schema.profiles import PROFILES, Profile
+from extract.schema.shapes import JsonSchema, Shape
+from extract.schema.wire import RUNGS, Loss
 
 __all__ = [
-    "KEYWORDS",
+    "PROFILES",
+    "RUNGS",
     "CompiledSchema",
     "Form",
     "JsonSchema",
     "Loss",
+    "Misfit",
     "Profile",
+    "Reading",
     "Shape",
     "compile_schema",
     "node_at",

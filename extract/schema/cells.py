@@ -1,19 +1,29 @@
-"""A model instance as the cells of a table row, with an issue for each value that the column's type cannot hold."""
+"""A model instance as the cells of a table row, with an issue for each value that the column's type cannot hold.
+
+The function for each shape is made once; a record then runs through functions alone.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
-from enum import Enum
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from extract.records import Issue, path_to
-from extract.schema.shapes import Shape
+from extract.schema.forms import choice_of, extras_of, value_of
+from extract.schema.nodes import json_text, sorted_values
+from extract.schema.shapes import ABSENT, TAG, Shape, extra_column, in_dictionary
 
 _INT64 = range(-(2**63), 2**63)
+_EXACT_FLOAT = 2**53  # a whole number beyond may lose digits as a double
+_MICROSECOND = dt.timedelta(microseconds=1)
 _EXACT = Context(prec=2000)  # Decimal's own context rounds to 28 digits
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -24,64 +34,243 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "date": (dt.date,),
     "datetime": (dt.datetime,),
     "time": (dt.time,),
-    "list": (list,),
-    "object": (BaseModel,),
+    "timedelta": (dt.timedelta,),
+    "bytes": (bytes, bytearray),
+    "list": (list, tuple, set, frozenset, deque),
+    "tuple": (tuple, list),
+    "map": (Mapping,),
 }
 
-
-def cells_of(shape: Shape, instance: BaseModel) -> tuple[dict[str, Any], list[Issue], list[str]]:
-    """Field name → cell, the issues, and flags such as `naive_datetime`."""
-    issues: list[Issue] = []
-    flags: list[str] = []
-    return _object(shape, instance, "$", issues, flags), issues, flags
+Trail = tuple[Any, ...]  # (trail above, step), written out only when there is something to say
+Fits = Callable[[Shape, Any], bool]
 
 
-def _object(shape: Shape, instance: BaseModel, path: str, issues: list[Issue], flags: list[str]) -> dict[str, Any]:
-    return {
-        name: _cell(child, getattr(instance, name), path_to(path, wire), issues, flags)
-        for name, wire, child in shape.fields
-    }
+@dataclass
+class _Row:
+    """What comes to light while a row is made."""
+
+    issues: list[Issue] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+
+    def refuse(self, trail: Trail, code: str, message: str, value: Any) -> None:
+        shown = None if value is None else str(value)[:80]
+        self.issues.append(Issue("model", code, _path(trail), message, shown))
 
 
-def _cell(shape: Shape, value: Any, path: str, issues: list[Issue], flags: list[str]) -> Any:
-    value = value.value if isinstance(value, Enum) else value
-    if value is None and shape.nullable:
+Cell = Callable[[Any, Trail, _Row], Any]
+
+
+class Tabulator:
+    """Makes rows of one shape. `fits` says of a value whether it is of a branch of a union."""
+
+    def __init__(self, shape: Shape, fits: Fits) -> None:
+        self._cell = _cell(shape, fits)
+
+    def __call__(self, instance: Any) -> tuple[dict[str, Any], list[Issue], list[str]]:
+        """Field name → cell, the issues, and flags such as `naive_datetime`."""
+        row = _Row()
+        cells = self._cell(instance, (), row)
+        return cells or {}, row.issues, row.flags
+
+
+def _path(trail: Trail) -> str:
+    return path_to(_path(trail[0]), trail[1]) if trail else "$"
+
+
+def _cell(shape: Shape, fits: Fits) -> Cell:
+    """The function that makes the cell of a value; null is seen to here."""
+    make = _maker(shape, fits)
+    roots, nullable, takes_null = shape.roots, shape.nullable or shape.kind == "null", shape.kind == "json"
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        for _ in range(roots):
+            value = value.root
+        if value is None and (nullable or not takes_null):
+            if not nullable:
+                row.refuse(trail, "table.null", "null in a column that holds none", None)
+            return None
+        return make(value, trail, row)
+
+    return cell
+
+
+def _maker(shape: Shape, fits: Fits) -> Cell:
+    if shape.kind in _MAKERS:
+        return _MAKERS[shape.kind](shape, fits)
+    if shape.kind in ("date", "datetime") and shape.core is None:
+        return partial(_raw_time, shape)
+    if shape.kind in _SPECIAL:
+        return partial(_SPECIAL[shape.kind], shape)
+    return _typed(shape, _PARTS[shape.kind](shape, fits) if shape.kind in _PARTS else partial(_scalar, shape))
+
+
+def _typed(shape: Shape, make: Cell) -> Cell:
+    """Refuses what is not of the kind; a model's own validators may return anything."""
+    types, kind = _PYTHON_TYPES.get(shape.kind, ()), shape.kind
+    is_raw_number = shape.core is None and kind in ("int", "float")
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        if is_raw_number and isinstance(value, Decimal):
+            value = int(value) if kind == "int" else float(value)
+        if not _is_of(types, kind, value):
+            return _refuse_type(kind, value, trail, row)
+        return make(value, trail, row)
+
+    return cell
+
+
+def _is_of(types: tuple[type, ...], kind: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return bool in types
+    return isinstance(value, types) and (kind == "datetime" or not isinstance(value, dt.datetime))
+
+
+def _refuse_type(kind: str, value: Any, trail: Trail, row: _Row) -> None:
+    row.refuse(trail, "table.type", f"{type(value).__name__} in a column of {kind}", value)
+
+
+def _object(shape: Shape, fits: Fits) -> Cell:
+    columns = [(item, item.name, _cell(item.shape, fits)) for item in shape.columns]
+    extra = _cell(shape.extra, fits) if shape.extra else None
+    extra_name = extra_column(shape)
+    names = [item.name for item in shape.columns]
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        is_one = isinstance(value, Mapping) if shape.python is dict else all(hasattr(value, name) for name in names)
+        if not is_one:
+            return _refuse_type("object", value, trail, row)
+        found = {}
+        for item, name, make in columns:
+            held = value_of(shape, value, item)
+            found[name] = None if held is ABSENT else make(held, (trail, item.wire), row)
+        if extra:
+            extras = extras_of(shape, value).items()
+            found[extra_name] = [(name, extra(held, (trail, name), row)) for name, held in extras]
+        return found
+
+    return cell
+
+
+def _union(shape: Shape, fits: Fits) -> Cell:
+    branches = [(branch.label, branch.shape, _cell(branch.shape, fits)) for branch in shape.branches]
+    empty = {label: None for label, _, _ in branches}
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        for label, branch, make in branches:
+            if fits(branch, value):
+                return {TAG: label, **empty, label: make(value, trail, row)}
+        row.refuse(trail, "table.type", f"{type(value).__name__} is no branch of the union", value)
         return None
+
+    return cell
+
+
+def _list(shape: Shape, fits: Fits) -> Cell:
+    assert shape.item is not None  # noqa: S101  # of a list
+    make = _cell(shape.item, fits)
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        found = [make(item, (trail, number), row) for number, item in enumerate(value)]
+        return sorted(found, key=_sort_text) if isinstance(value, set | frozenset) else found
+
+    return cell
+
+
+def _sort_text(cell: Any) -> str:
+    """What orders the cells of a set alike in every process."""
+    return json_text(_jsonable(cell))
+
+
+def _tuple(shape: Shape, fits: Fits) -> Cell:
+    makers = [_cell(part, fits) for part in shape.items]
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        if len(value) != len(makers):
+            return _refuse_type(f"{len(makers)} parts", value, trail, row)
+        pairs = enumerate(zip(makers, value, strict=True))
+        return {f"item_{number}": make(part, (trail, number), row) for number, (make, part) in pairs}
+
+    return cell
+
+
+def _map(shape: Shape, fits: Fits) -> Cell:
+    assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
+    make_key, make = _cell(shape.key, fits), _cell(shape.item, fits)
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        places = [(key, item, (trail, str(key))) for key, item in value.items()]
+        return [(make_key(key, place, row), make(item, place, row)) for key, item, place in places]
+
+    return cell
+
+
+def _enum(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
+    try:
+        choice = choice_of(shape, value)
+    except ValueError:
+        return _refuse_type("enum", value, trail, row)
+    return choice.label if in_dictionary(shape) and not isinstance(choice.json, str) else choice.json
+
+
+def _text(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
+    text = _jsonable(value)
+    return text if isinstance(text, str) else _refuse_type(shape.kind, value, trail, row)
+
+
+def _json(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
+    return json_text(_jsonable(value))
+
+
+def _raw_time(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
+    """The text of a date or an instant in plain JSON, which the schema has judged."""
+    kind = dt.date if shape.kind == "date" else dt.datetime
+    try:
+        found = kind.fromisoformat(value)
+    except (TypeError, ValueError):
+        return _refuse_type(shape.kind, value, trail, row)
+    return _scalar(shape, found, trail, row)
+
+
+_MAKERS: Mapping[str, Callable[[Shape, Fits], Cell]] = {"object": _object, "union": _union}
+_PARTS: Mapping[str, Callable[[Shape, Fits], Cell]] = {"list": _list, "tuple": _tuple, "map": _map}
+_SPECIAL: Mapping[str, Callable[..., Any]] = {"enum": _enum, "text": _text, "json": _json}
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain JSON of a value, Decimals kept."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return value if isinstance(value, Decimal | str) and type(value) in (Decimal, str) else to_jsonable_python(value)
+
+
+def _scalar(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
     if misfit := _misfit(shape, value):
-        code, message = misfit
-        issues.append(Issue("model", code, path, message, None if value is None else str(value)[:80]))
-        return None
-    if shape.kind == "object":
-        return _object(shape, value, path, issues, flags)
-    if shape.item:
-        return [_cell(shape.item, item, path_to(path, index), issues, flags) for index, item in enumerate(value)]
+        return row.refuse(trail, *misfit, value)
     if isinstance(value, dt.datetime):
-        return _instant(shape, value, path, flags)
+        return _instant(shape, value, trail, row)
     return _plain_decimal(shape, value) if isinstance(value, Decimal) else value
 
 
-def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:
-    """Code and message for a value that the column cannot hold; a model's own validators may return anything."""
-    if value is None:
-        return "table.null", "null in a column that holds none"
-    if not _is_of_kind(shape, value):
-        return "table.type", f"{type(value).__name__} in a column of {shape.kind}"
-    if isinstance(value, int) and value not in _INT64:
-        return "table.int_range", "the number does not fit 64 bits"
+def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # noqa: C901, PLR0911  # a table of what can be wrong
+    """Code and message for a value that the column cannot hold."""
+    if isinstance(value, str):
+        return None
+    if isinstance(value, int):
+        if value not in _INT64:
+            return "table.int_range", "the number does not fit 64 bits"
+        if shape.kind == "float" and abs(value) > _EXACT_FLOAT:
+            return "table.float_range", "the whole number has more digits than a double holds"
     if isinstance(value, float) and not math.isfinite(value):
         return "table.float_range", "not a finite number"
     if isinstance(value, dt.time) and value.tzinfo is not None:
         return "table.time_zone", "a time of day has no zone in a table"
+    if isinstance(value, dt.timedelta) and value // _MICROSECOND not in _INT64:
+        return "table.timedelta_range", "the microseconds do not fit 64 bits"
     if isinstance(value, dt.datetime) and not _has_instant(value):
         return "table.datetime_range", "the instant lies outside the years 1 to 9999 in UTC"
     return _decimal_misfit(shape, value) if isinstance(value, Decimal) else None
-
-
-def _is_of_kind(shape: Shape, value: Any) -> bool:
-    types = (type(shape.values[0]),) if shape.kind == "enum" else _PYTHON_TYPES[shape.kind]
-    if isinstance(value, bool):
-        return bool in types
-    return isinstance(value, types) and (shape.kind == "datetime" or not isinstance(value, dt.datetime))
 
 
 def _has_instant(value: dt.datetime) -> bool:
@@ -92,12 +281,12 @@ def _has_instant(value: dt.datetime) -> bool:
     return True
 
 
-def _instant(shape: Shape, value: dt.datetime, path: str, flags: list[str]) -> dt.datetime:
+def _instant(shape: Shape, value: dt.datetime, trail: Trail, row: _Row) -> dt.datetime:
     """In UTC; a value without zone is taken as UTC and the row is flagged."""
     if shape.naive:
         return value
     if value.tzinfo is None:
-        flags.append(f"naive_datetime:{path}")
+        row.flags.append(f"naive_datetime:{_path(trail)}")
         return value.replace(tzinfo=dt.UTC)
     return value.astimezone(dt.UTC)
 

@@ -1,67 +1,87 @@
-"""A Pydantic model compiled once: the schema that goes on the wire, the full one that judges, and what lies between.
+"""A type compiled once: the schema that goes on the wire, the full one that judges, and what lies between.
 
-The wire schema follows the strict subset of the OpenAI contract: every object closed, every field required, in the
-order of the model; an optional field may be null. What the profile cannot carry is listed in `losses` and is
-enforced locally all the same, since the full schema and the model judge every answer.
+On the wire every object is closed and every field required, in the order of the model; an optional field may be null.
+What the profile cannot carry is listed in `losses` and is enforced locally all the same, since the full schema and the
+model judge every answer; what it can only carry in another form is read back exactly.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import ValidationError, create_model
 
 from extract.errors import SchemaError
 from extract.fingerprint import source_of, source_of_model, without_addresses
 from extract.records import path_to
-from extract.schema.profiles import FORMATS, KEYWORDS, Profile
-from extract.schema.shapes import Shape, bindings, shape_of_model
+from extract.schema.cells import Tabulator
+from extract.schema.forms import Properties, Reading, class_of
+from extract.schema.nodes import json_text
+from extract.schema.profiles import PROFILES, Profile
+from extract.schema.raw import read_raw
+from extract.schema.rows import input_of
+from extract.schema.shapes import Field, JsonSchema, Shape, bindings
+from extract.schema.size import SchemaSize, size_of, warnings_of
+from extract.schema.types import TypeReading, read_type
+from extract.schema.unions import json_class
+from extract.schema.wire import RUNGS, Action, Decimals, Enums, Loss, Writer
+from extract.verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-JsonSchema = dict[str, Any]
 Form = Literal["A", "B", "C"]
+WRAPPED = "value"  # the field of what is no object
 
-_ANNOTATIONS = frozenset({"title", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment"})
+
+class Misfit(ValueError):  # noqa: N818  # it says what the answer is
+    """JSON that the model refuses: its findings, each with the path that they start from."""
+
+    def __init__(self, errors: list[tuple[str, ValidationError]]) -> None:
+        super().__init__("; ".join(f"{path}: {error}" for path, error in errors))
+        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """A constraint that the profile cannot carry: where, which keyword, and what happens instead."""
+class Options:
+    """How a schema was asked to be compiled."""
 
-    path: str
-    keyword: str
-    action: str  # "checked locally" or "rewritten …"
-    value: Any = None
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.keyword} {json.dumps(self.value, default=str)} is {self.action}"
+    profile: Profile = "gemini"
+    unroll: int = 0
+    relax: int = 0
+    decimals: Decimals = "number"
+    enums: Enums = "value"
 
 
 @dataclass(frozen=True)
 class CompiledSchema:
-    """A model as the endpoint, the judge and the table need it."""
+    """A type as the endpoint, the judge and the table need it."""
 
-    model: type[BaseModel]
-    profile: Profile
-    json_schema: JsonSchema  # full, Draft 2020-12, `$defs` inlined; judges every answer
+    model: Any  # as it was given
+    options: Options
+    json_schema: JsonSchema  # full; judges every answer, in the draft that it names (without one 2020-12)
     wire_schema: JsonSchema  # what the profile carries
     losses: tuple[Loss, ...]
     shape: Shape
+    form: Properties = field(repr=False)  # how an answer is written and read back
+    fits: Callable[[Shape, Any], bool] = field(repr=False)  # whether a value is of a part of the shape
+    reading: TypeReading | None = field(repr=False)  # None for a raw JSON Schema, whose instances are plain JSON
+    wrapped: bool = False  # the type is no object: it stands in a field `value`
+
+    @property
+    def profile(self) -> Profile:
+        return self.options.profile
 
     @property
     def name(self) -> str:
         """The schema's name on the wire: letters, digits, "_" and "-", at most 64."""
-        return re.sub(r"[^A-Za-z0-9_-]", "_", self.model.__name__)[:64]
+        return re.sub(r"[^A-Za-z0-9_-]", "_", _name_of(self.model))[:64]
 
     @property
     def response_format(self) -> JsonSchema:
@@ -94,152 +114,260 @@ class CompiledSchema:
         return arrow_schema(self.shape)
 
     @cached_property
+    def size(self) -> SchemaSize:
+        """How big the schema is on the wire."""
+        return size_of(self.wire_schema)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why the endpoint may refuse the schema, as far as that can be told before paying."""
+        return tuple(warnings_of(self.size, {}, automaton=self.profile in ("gemini", "page", "function")))
+
+    @cached_property
     def fingerprint(self) -> str:
         """Changes when the schema, a default or a validator of the model changes."""
-        digest = hashlib.blake2b(json.dumps([self.json_schema, self.wire_schema]).encode(), digest_size=16)
-        digest.update(source_of_model(self.model).encode())
-        digest.update(without_addresses(repr(self.bindings)).encode())
+        digest = hashlib.blake2b(json_text([self.json_schema, self.wire_schema]).encode(), digest_size=16)
+        digest.update(repr(self.options).encode())
+        if self.reading:
+            digest.update(source_of_model(self.model).encode())
+        digest.update(without_addresses(repr([(path, shape.verbatim) for path, shape in self.bindings])).encode())
         for _, shape in self.bindings:
             if shape.verbatim and callable(shape.verbatim.kind):
                 digest.update(source_of(shape.verbatim.kind).encode())
         return digest.hexdigest()
 
+    def answer_form(self, instance: Any) -> JsonSchema:
+        """What an endpoint would answer for an instance: JSON that obeys `wire_schema`, Decimals as such.
 
-def compile_schema(model: type[BaseModel], profile: Profile = "gemini") -> CompiledSchema:
-    """Compile a Pydantic v2 model for an endpoint profile.
+        Raises ValueError for what the wire has no place for (a float that is not finite, a recursion that is too deep).
+        """
+        found: JsonSchema = self.form.to_wire(self._wrap(instance))
+        return found
 
-    Raises SchemaError that names the field when a type cannot be expressed.
+    def restore(self, answer: Any, context: Any = None) -> Any:
+        """The instance that an answer stands for: the inverse of `answer_form`.
+
+        `context` is handed to the model's validators. Raises ValueError; what a raw schema or a bound field asks for is
+        only judged in a run.
+        """
+        reading = Reading()
+        found = self.form.from_wire(answer, "$", reading)
+        if reading.issues:
+            issue = reading.issues[0]
+            raise ValueError(f"{issue.path}: {issue.message}")
+        return self.unwrapped(self.instance(found, reading, context))
+
+    def instance(self, found: Any, reading: Reading, context: Any = None) -> Any:
+        """The model instance of JSON that was read back; raises Misfit."""
+        if self.reading is None:
+            return found
+        if self.form.live:
+            found = self.form.hydrate(found, "$", reading)
+            if reading.errors:
+                raise Misfit(reading.errors)
+        try:
+            return self.reading.validate(found, context)
+        except ValidationError as error:
+            raise Misfit([("$", error)]) from None
+
+    def unwrapped(self, instance: Any) -> Any:
+        """What the user's type is: the value itself where it is no object."""
+        if not self.wrapped:
+            return instance
+        return instance[WRAPPED] if self.reading is None else instance.value
+
+    def row_of(self, instance: Any) -> dict[str, Any]:
+        """An instance as the cells of a row of `arrow_schema`. Raises ValueError for what no column can hold."""
+        cells, issues, _ = self.tabulator(self._wrap(instance))
+        if issues:
+            raise ValueError(f"{issues[0].path}: {issues[0].message}")
+        return cells
+
+    @cached_property
+    def tabulator(self) -> Tabulator:
+        """What makes rows of instances (of the object around the value, where the type is none)."""
+        return Tabulator(self.shape, self.fits)
+
+    def instance_of(self, row: Mapping[str, Any]) -> Any:
+        """The instance that a row stands for: the inverse of `row_of`, for cells as Arrow's `to_pylist` gives them.
+
+        Raises ValueError where the row does not say it all (an excluded field without default).
+        """
+        found = input_of(self.shape, row, self._validated)
+        if self.reading is None:
+            return self.unwrapped(found)
+        return self.unwrapped(self.reading.validate(found))
+
+    def relaxed(self) -> CompiledSchema | None:
+        """The schema one rung further down `RUNGS`, the first that changes the wire; None when there is none."""
+        for rung in range(self.options.relax + 1, len(RUNGS) + 1):
+            found = compile_schema(self.model, **(asdict(self.options) | {"relax": rung}))
+            if found.wire_schema != self.wire_schema:
+                return found
+        return None
+
+    @property
+    def rungs(self) -> tuple[str, ...]:
+        """What was given up so far."""
+        return RUNGS[: self.options.relax]
+
+    def part(self, names: Sequence[str]) -> CompiledSchema:
+        """The schema of some of the top-level fields, by their names in Python."""
+        fields = tuple(item for item in self.shape.fields if item.name in names)
+        wires = {item.wire for item in fields}
+        wire = dict(self.wire_schema)
+        for key in ("properties", "required", "propertyOrdering"):
+            if key in wire:
+                kept = [name for name in wire[key] if name in wires]
+                wire[key] = {name: wire[key][name] for name in kept} if key == "properties" else kept
+        return replace(self, wire_schema=wire, shape=replace(self.shape, fields=fields))
+
+    def _wrap(self, instance: Any) -> Any:
+        if not self.wrapped:
+            return instance
+        return {WRAPPED: instance} if self.reading is None else SimpleNamespace(value=instance)
+
+    def _validated(self, shape: Shape, value: Any) -> Any:
+        return value if self.reading is None else self.reading.validator_of(shape).validate_python(value, strict=False)
+
+
+def compile_schema(
+    model: Any,
+    profile: Profile = "gemini",
+    *,
+    unroll: int = 0,
+    relax: int = 0,
+    decimals: Decimals = "number",
+    enums: Enums = "value",
+) -> CompiledSchema:
+    """Compile a type for an endpoint profile.
+
+    model: a Pydantic model, dataclass, TypedDict, Enum, Literal, list[Model], scalar, or a JSON Schema as a dict. What
+        is no object is asked for in a field `value`, which `restore` takes out again.
+    unroll: levels to which a recursive type is unrolled; 0 refuses it.
+    relax: how many of `RUNGS` are given up on the wire.
+    decimals: a Decimal is a "number" or a "string" on the wire. enums: an Enum goes by "value" or by "name".
+
+    Raises SchemaError that names the path, and what to do, when something cannot be expressed.
     """
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise SchemaError(f"a Pydantic model class is needed, got {model!r}")
-    if profile not in KEYWORDS:
-        raise SchemaError(f"unknown profile {profile!r}", hint=f"one of {', '.join(KEYWORDS)}")
-    shape = shape_of_model(model)
-    full = _full_schema(model)
-    losses: list[Loss] = []
-    wire = _wire(full, profile, "$", losses)
-    for path, bound in bindings(shape):
-        losses += _bound_to_source(wire, path, bound)
-    return CompiledSchema(model, profile, full, wire, (*losses, *_local_only(shape)), shape)
-
-
-class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, with a Decimal as a number (it is read from the answer's own digits, never by a float)."""
-
-    def decimal_schema(self, schema: Any) -> JsonSchema:
-        result: JsonSchema = {"type": "number"}
-        self.update_with_validations(result, schema, self.ValidationsMapping.numeric)
-        return result
-
-
-def _full_schema(model: type[BaseModel]) -> JsonSchema:
+    options = Options(profile, unroll, relax, decimals, enums)
+    _check_options(options)
     try:
-        raw = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Generator)
-    except (PydanticInvalidForJsonSchema, PydanticUserError) as error:
-        raise SchemaError(str(error).splitlines()[0], path=model.__name__) from error
-    return _closed(_inlined(raw, raw.get("$defs", {})))
+        compiled = _compile_raw(model, options) if isinstance(model, Mapping) else _compile_type(model, options)
+    except RecursionError:
+        raise SchemaError("nested too deeply", path="$", hint="a table has a few levels, not hundreds") from None
+    _check_limits(compiled)
+    return compiled
 
 
-def _inlined(node: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
-    """The schema with every `$ref` replaced by what it names (words beside it win), and nullable parts made simple."""
-    while "$ref" in node:
-        target = definitions[node["$ref"].removeprefix("#/$defs/")]
-        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
-    found: JsonSchema = {}
-    for key, value in node.items():
-        if key == "properties":  # whose keys are names of fields, such as "anyOf", not keywords
-            found[key] = {name: _inlined(child, definitions) for name, child in value.items()}
-        elif key == "items":
-            found[key] = _inlined(value, definitions)
-        elif key == "anyOf":
-            found[key] = [_inlined(part, definitions) for part in value]
-        elif key != "$defs":
-            found[key] = value
-    return _nullable(found)
+def _compile_type(model: Any, options: Options) -> CompiledSchema:
+    if not _is_type(model):
+        raise SchemaError(
+            f"a type or a JSON Schema is needed, got {model!r}"[:200], hint="a Pydantic model, or a dict with a schema"
+        )
+    reading = read_type(model, options.unroll)
+    wrapped = reading.shape.kind != "object" or reading.shape.nullable
+    if wrapped:
+        reading = read_type(create_model(_name_of(model), **{WRAPPED: (model, ...)}), options.unroll)
+    fits = partial(_fits_type, {}, reading)
+    writer = _writer(options, lambda shape: reading.validator_of(shape).validate_python, fits)
+    form = writer.form(reading.shape, "$")
+    assert isinstance(form, Properties)  # noqa: S101  # of an object
+    return CompiledSchema(
+        model, options, reading.shape.schema, form.schema, tuple(writer.losses), reading.shape, form, fits, reading, wrapped
+    )
 
 
-def _closed(node: JsonSchema) -> JsonSchema:
-    """Objects take no other properties unless the model says so; what an endpoint adds is then named, not dropped."""
-    if "properties" in node:
-        node.setdefault("additionalProperties", False)
-        for child in node.get("properties", {}).values():
-            _closed(child)
-    for child in [node.get("items"), *node.get("anyOf", [])]:
-        if isinstance(child, dict):
-            _closed(child)
-    return node
+def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
+    schema = dict(model)
+    Verdict(schema)  # refuses what is no schema
+    reading = read_raw(schema, options.unroll)
+    shape, wrapped = reading.shape, reading.shape.kind != "object" or reading.shape.nullable
+    if wrapped:
+        schema = _wrapped(schema)
+        shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
+    fits = partial(_fits_json, schema)
+    writer = _writer(options, lambda _: lambda value: value, fits)
+    form = writer.form(shape, "$")
+    assert isinstance(form, Properties)  # noqa: S101  # of an object
+    for path in reading.cuts:
+        writer.lose(path, "$ref", "rewritten", None, "to JSON text: the recursion is cut off here")
+    for path, keyword, value in reading.notes:
+        writer.lose(path, keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
+    return CompiledSchema(model, options, schema, form.schema, tuple(writer.losses), shape, form, fits, None, wrapped)
 
 
-def _wire(node: JsonSchema, profile: Profile, path: str, losses: list[Loss]) -> JsonSchema:
-    """One node as the profile carries it."""
-    kept: JsonSchema = {}
-    for key, value in _as_enum(node).items():
-        if key in _ANNOTATIONS:
-            continue
-        if not _carries(profile, key, value):
-            losses.append(Loss(path, key, "checked locally", value))
-        elif key == "properties":
-            kept[key] = {name: _wire(child, profile, path_to(path, name), losses) for name, child in value.items()}
-        elif key == "items":
-            kept[key] = _wire(value, profile, f"{path}[*]", losses)
-        else:
-            kept[key] = value
-    if "properties" in kept:
-        kept["required"] = list(kept["properties"])
-        if kept["additionalProperties"] is not False:
-            losses.append(Loss(path, "additionalProperties", "rewritten to false", kept["additionalProperties"]))
-            kept["additionalProperties"] = False
-    return kept
+_NOTES: Mapping[str, tuple[Action, Any, str]] = {
+    "depth": ("rewritten", None, "to JSON text: the schema is too large to write out"),
+    "type": ("rewritten", None, "to the only type that its keywords speak of"),
+}
 
 
-def _carries(profile: Profile, keyword: str, value: Any) -> bool:
-    keywords, formats = KEYWORDS[profile], FORMATS[profile]
-    if keyword == "format" and formats is not None:
-        return value in formats
-    return keywords is None or keyword in keywords
+def _writer(
+    options: Options, validate: Callable[[Shape], Callable[[Any], Any]], fits: Callable[[Shape, Any], bool]
+) -> Writer:
+    return Writer(PROFILES[options.profile], options.decimals, options.enums, options.relax, validate, fits)
 
 
-def _nullable(node: JsonSchema) -> JsonSchema:
-    """`anyOf: [X, null]` as X with a type array, the form that every gateway takes."""
-    parts = node.get("anyOf", [])
-    others = [part for part in parts if part != {"type": "null"}]
-    if len(others) != 1 or len(parts) == 1:  # no union, or one that a user's own JSON Schema brought
-        return node
-    inner = _as_enum(others[0])
-    if isinstance(inner.get("type"), str):
-        inner["type"] = [inner["type"], "null"]
-    if "enum" in inner and None not in inner["enum"]:
-        inner["enum"] = [*inner["enum"], None]
-    return inner | {key: value for key, value in node.items() if key != "anyOf"}
+def _wrapped(schema: JsonSchema) -> JsonSchema:
+    """The schema of an object with the field `value`. An id of its own keeps the references inside it right."""
+    inner = {"$id": "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
+    found = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
+    return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
 
 
-def _as_enum(node: JsonSchema) -> JsonSchema:
-    """A closed list in one form: `enum` with its type, never `const`."""
-    if "const" in node:
-        node = {**{key: value for key, value in node.items() if key != "const"}, "enum": [node["const"]]}
-    return {"type": _type_of(node["enum"]), **node} if "enum" in node and "type" not in node else dict(node)
+def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, value: Any) -> bool:
+    """Whether a Python value is one of this shape, types taken strictly."""
+    validator = validators.get(id(shape))
+    if validator is None:
+        validator = validators[id(shape)] = reading.validator_of(shape)
+    return bool(validator.isinstance_python(value, strict=True))
 
 
-def _type_of(values: list[Any]) -> str | list[str]:
-    names = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
-    kinds = list(dict.fromkeys(names[type(value)] for value in values))
-    return kinds[0] if len(kinds) == 1 else kinds
+def _fits_json(root: JsonSchema, shape: Shape, value: Any) -> bool:
+    """Whether JSON is of this shape, by the part of the raw schema that it stands for."""
+    kind = json_class(shape)
+    if kind not in ("any", class_of(value)):
+        return False
+    shared = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
+    try:
+        return Verdict({**shape.schema, **shared}).accepts(value)
+    except SchemaError:  # a $ref to a place that is not shared
+        return True
 
 
-def _bound_to_source(wire: JsonSchema, path: tuple[str, ...], shape: Shape) -> list[Loss]:
-    """A bound field is chosen among printed spans, so it is a string on the wire, whatever its type in the table."""
-    if shape.kind == "str":
-        return []
-    node = node_at(wire, path)
-    place = "$"
-    for step in path:
-        place = f"{place}[*]" if step == "*" else path_to(place, step)
-    dropped = [Loss(place, key, "checked locally", node[key]) for key in node if key not in ("type", "description")]
-    rewritten = Loss(place, "type", "rewritten to a span of the record", node["type"])
-    described = {"description": node["description"]} if "description" in node else {}
-    node.clear()
-    node.update({"type": ["string", "null"] if shape.nullable else "string", **described})
-    return [rewritten, *dropped]
+def _is_type(model: Any) -> bool:
+    return isinstance(model, type) or get_origin(model) is not None or hasattr(model, "__supertype__")
+
+
+def _name_of(model: Any) -> str:
+    if isinstance(model, Mapping):
+        return str(model.get("title") or "answer")
+    if isinstance(model, type):
+        return model.__name__.partition("[")[0]
+    inner = [item for item in get_args(model) if isinstance(item, type) and item.__module__ != "builtins"]
+    return inner[0].__name__ if inner else "answer"
+
+
+def _check_options(options: Options) -> None:
+    if options.profile not in PROFILES:
+        raise SchemaError(f"unknown profile {options.profile!r}", hint=f"one of {', '.join(PROFILES)}")
+    for name, allowed in (("decimals", get_args(Decimals)), ("enums", get_args(Enums))):
+        if getattr(options, name) not in allowed:
+            raise SchemaError(f"unknown {name} {getattr(options, name)!r}", hint=f"one of {', '.join(allowed)}")
+    if not 0 <= options.relax <= len(RUNGS):
+        raise SchemaError(f"relax is {options.relax}", hint=f"0 to {len(RUNGS)}: {', '.join(RUNGS)}")
+    if not 0 <= options.unroll <= 8:
+        raise SchemaError(f"unroll is {options.unroll}", hint="0 to 8 levels")
+
+
+def _check_limits(compiled: CompiledSchema) -> None:
+    """Published limits are refused before anything is paid."""
+    found = list(warnings_of(compiled.size, PROFILES[compiled.profile].limits, automaton=False))
+    if found:
+        raise SchemaError(f"the profile {compiled.profile!r} does not take this schema: {found[0]}", path="$", hint=(
+            "make it smaller, or ask for its fields in several requests: split_fields"
+        ))
 
 
 def node_at(schema: JsonSchema, path: tuple[str, ...]) -> JsonSchema:
@@ -261,12 +389,3 @@ def places(node: Any, path: Sequence[str], place: str = "$") -> Iterator[tuple[A
             yield from places(node[key], rest, path_to(place, key))
         else:
             yield node, key, path_to(place, key)
-
-
-def _local_only(shape: Shape, path: str = "$") -> list[Loss]:
-    """What no JSON Schema keyword says: digits of a Decimal."""
-    if shape.kind == "decimal":
-        return [Loss(path, "decimal digits", "checked locally", list(shape.digits or ()))]
-    if shape.kind == "list" and shape.item:
-        return _local_only(shape.item, f"{path}[*]")
-    return [loss for _, wire, child in shape.fields for loss in _local_only(child, path_to(path, wire))]

@@ -1,30 +1,96 @@
-"""What each kind of endpoint honours of JSON Schema, as data (keywords of the Gemini list: Google's SDK, types.py)."""
+"""What each kind of endpoint honours of JSON Schema, as data: keywords, forms and published limits.
+
+Sources: Google's SDK and structured-output page (gemini), the API page (page), OpenAI's structured-output guide
+(openai), llama.cpp's grammar converter (llamacpp), the OpenAPI subset of function declarations (function).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
-Profile = Literal["gemini", "page", "openai", "llamacpp", "full"]
+Profile = Literal["gemini", "page", "openai", "llamacpp", "full", "function"]
 
-_STRUCTURE = frozenset({"type", "description", "enum", "properties", "required", "additionalProperties", "items"})
 _BOUNDS = frozenset({"minimum", "maximum", "minItems", "maxItems"})
 _FINE = frozenset({"pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
-_STRINGS = frozenset({"minLength", "maxLength"})
+_LENGTHS = frozenset({"minLength", "maxLength"})
+_ALL_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
 
-# None: every keyword is honoured
-KEYWORDS: dict[Profile, frozenset[str] | None] = {
-    "gemini": _STRUCTURE | _BOUNDS | {"format", "prefixItems", "anyOf", "title"},
-    "page": _STRUCTURE | _BOUNDS | {"format", "prefixItems"},
-    "openai": _STRUCTURE | _BOUNDS | _FINE | {"format", "anyOf"},
-    "llamacpp": _STRUCTURE | _BOUNDS | _STRINGS | {"format", "anyOf", "pattern"},
-    "full": None,
-}
 
-# Formats that the endpoint enforces; another format is checked locally.
-FORMATS: dict[Profile, frozenset[str] | None] = {
-    "gemini": frozenset({"date", "date-time", "time", "duration"}),
-    "page": frozenset({"date", "date-time", "time"}),
-    "openai": frozenset({"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}),
-    "llamacpp": frozenset({"date", "date-time", "time", "uuid"}),
-    "full": None,
+@dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """What an endpoint enforces. The structure (type, properties, required, items, enum) is enforced by all."""
+
+    keywords: frozenset[str] | None  # constraints; None: every one
+    formats: frozenset[str] | None  # of strings; None: every one
+    any_of: bool  # a union can be said
+    tuples: bool  # prefixItems
+    maps: bool  # additionalProperties with a schema
+    open: bool  # additionalProperties: true
+    enum_types: frozenset[str]  # JSON types of the values of an enum
+    ordering: bool = False  # propertyOrdering is asked for
+    null_types: bool = True  # null as a second type; else `nullable: true`, and fields that may be left out
+    limits: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # published, see `SchemaSize`
+
+
+PROFILES: dict[Profile, Abilities] = {
+    "gemini": Abilities(
+        keywords=_BOUNDS,
+        formats=frozenset({"date", "date-time", "time"}),
+        any_of=False,  # in Google's own list, but lost on the way through translating gateways
+        tuples=True,
+        maps=False,  # arrives empty
+        open=True,
+        enum_types=frozenset({"string", "integer", "number"}),
+        ordering=True,
+    ),
+    "page": Abilities(
+        keywords=_BOUNDS,
+        formats=frozenset({"date", "date-time", "time"}),
+        any_of=False,
+        tuples=True,
+        maps=False,
+        open=True,
+        enum_types=frozenset({"string", "integer", "number"}),
+    ),
+    "openai": Abilities(
+        keywords=_BOUNDS | _FINE,
+        formats=frozenset({"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}),
+        any_of=True,
+        tuples=False,
+        maps=False,
+        open=False,
+        enum_types=_ALL_TYPES,
+        limits=MappingProxyType({"properties": 5000, "depth": 10, "characters": 120_000, "enum_values": 1000}),
+    ),
+    "llamacpp": Abilities(
+        keywords=_BOUNDS | _LENGTHS | {"pattern"},
+        formats=frozenset({"date", "date-time", "time", "uuid"}),
+        any_of=True,
+        tuples=True,
+        maps=True,
+        open=True,
+        enum_types=_ALL_TYPES,
+    ),
+    "full": Abilities(
+        keywords=None,
+        formats=None,
+        any_of=True,
+        tuples=True,
+        maps=True,
+        open=True,
+        enum_types=_ALL_TYPES,
+    ),
+    "function": Abilities(
+        keywords=_BOUNDS,
+        formats=frozenset({"date", "date-time", "time"}),
+        any_of=False,
+        tuples=False,
+        maps=False,
+        open=False,
+        enum_types=frozenset({"string"}),
+        null_types=False,
+    ),
 }

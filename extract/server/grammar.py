@@ -23,7 +23,20 @@ DEFINITIONS = ("$defs", "definitions")
 
 def grammar_of(schema: Json) -> str:
     """The llguidance grammar of a schema; keys are generated in the order of `properties`."""
-    return "%llguidance {}\nstart: %json " + json.dumps({**COMPACT, **schema}, ensure_ascii=False)
+    return "%llguidance {}\nstart: %json " + json.dumps({**COMPACT, **without_ordering(schema)}, ensure_ascii=False)
+
+
+def without_ordering(node: Any, *, names: bool = False) -> Any:
+    """The schema without Gemini's `propertyOrdering`, which says what is done here anyway. `names`: keys are names."""
+    if isinstance(node, list):
+        return [without_ordering(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: without_ordering(value, names=not names and key in PARTS)
+        for key, value in node.items()
+        if names or key != "propertyOrdering"
+    }
 
 
 def without_enum_texts(node: Any) -> Any:

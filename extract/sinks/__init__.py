@@ -1,15 +1,22 @@
 """Outcomes → typed tables and the quarantine, shard by shard, in the run directory."""
 
-from extract.sinks.rundir import RunDirectory, Shard, read_manifest, write_manifest
-from extract.sinks.shards import QUARANTINE, TABLE, ShardWriter, read_shards
+from extract.sinks.nested import Layout, label_of
+from extract.sinks.rundir import RunDirectory, Shard, folders_of, read_manifest, write_manifest
+from extract.sinks.shards import QUARANTINE, TABLE, ShardWriter, count_rows, folder_of, read_rows, read_shards
 
 __all__ = [
     "QUARANTINE",
     "TABLE",
+    "Layout",
     "RunDirectory",
     "Shard",
     "ShardWriter",
+    "count_rows",
+    "folder_of",
+    "folders_of",
+    "label_of",
     "read_manifest",
+    "read_rows",
     "read_shards",
     "write_manifest",
 ]

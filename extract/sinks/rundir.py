@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,9 @@ NEXT = ".next"
 OLD = ".old"
 FORMAT = 1
 
+_OWN = (TABLE, QUARANTINE)  # folders of every run
+_CHILD = re.compile(rf"{TABLE}\.[^/\0]+")
+_PART = re.compile(r"\.?part-\d{5,}\.(parquet|csv)(\.tmp)?")
 _NEEDED = {"fingerprints", "shards", "complete", "table_format"}  # what a run reads of a manifest
 
 
@@ -38,7 +42,7 @@ class Shard:
     quarantined: int
     reasons: Mapping[str, int] = field(default_factory=dict)
     unanswered: int = 0  # quarantined without any answer; a later run asks for them again
-    sizes: Sequence[int] = ()  # bytes of the files of table and quarantine
+    sizes: Sequence[int] = ()  # bytes of its file in each of the manifest's folders
 
     @property
     def records(self) -> int:
@@ -111,15 +115,21 @@ class RunDirectory:
             return
         self._drop(OLD)
         (self.path / OLD).mkdir()
-        for name in (TABLE, QUARANTINE):
+        new = _folders(waiting)
+        for name in new:
             if (waiting / name).exists():
-                if (self.path / name).exists():
-                    os.replace(self.path / name, self.path / OLD / name)
+                self._put_away(name)
                 os.replace(waiting / name, self.path / name)
+        for name in sorted(set(_folders(self.path)) - set(new)):  # child tables that the new schema has not
+            self._put_away(name)
         os.replace(waiting / MANIFEST, self.path / MANIFEST)
         sync_folder(self.path)
         self._drop(NEXT)
         self._drop(OLD)
+
+    def _put_away(self, name: str) -> None:
+        if (self.path / name).exists():
+            os.replace(self.path / name, self.path / OLD / name)
 
     def _settle(self) -> None:
         """Finish a replacement that was cut off, and remove half-written files."""
@@ -128,7 +138,7 @@ class RunDirectory:
             self.put_in_place()
         self._drop(OLD)
         for root in (self.path, self.path / NEXT):
-            for folder in (root, root / TABLE, root / QUARANTINE):
+            for folder in (root, *(root / name for name in _folders(root))):
                 remove_temps(folder)
 
     def _drop(self, name: str) -> None:
@@ -163,6 +173,16 @@ def _is_sound(manifest: Mapping[str, Any]) -> bool:
         and all(isinstance(shard.get(name, 0), int) for shard in shards for name in ("ok", "quarantined", "unanswered"))
         and manifest.get("table_format") in ("parquet", "csv")
         and isinstance(manifest.get("format", 0), int)
+        and _are_folders(manifest.get("folders", list(_OWN)))
+    )
+
+
+def _are_folders(names: Any) -> bool:
+    """Whether these are names that a run gives, none of which leads anywhere else."""
+    return (
+        isinstance(names, list)
+        and tuple(names[:2]) == _OWN
+        and all(isinstance(name, str) and _CHILD.fullmatch(name) for name in names[2:])
     )
 
 
@@ -174,14 +194,15 @@ def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
 
 def remove_tables(root: Path) -> None:
     """Remove shards that no manifest speaks of."""
-    for name in (TABLE, QUARANTINE):
+    for name in _folders(root):
         shutil.rmtree(root / name, ignore_errors=True)
 
 
 def _refuse_foreign(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
-    for name in (MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE):
+    children = (item.name for item in path.glob(f"{TABLE}.*"))
+    for name in (MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, *children):
         if (path / name).is_symlink():  # it could lead anywhere, and what is there would be overwritten
             raise RunDirectoryError(f"{path / name} is a symbolic link", hint="name another folder with --out")
     if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
@@ -214,17 +235,36 @@ def _shards(root: Path, manifest: Mapping[str, Any] | None) -> list[Shard]:
     found: list[Shard] = []
     for number, entry in enumerate(manifest["shards"] if manifest else ()):
         shard = Shard(**entry)
-        if manifest is None or _sizes(root, f"part-{number:05d}.{manifest['table_format']}") != list(shard.sizes):
+        if manifest is None:
+            break
+        part = f"part-{number:05d}.{manifest['table_format']}"
+        if _sizes(root, folders_of(manifest), part) != list(shard.sizes):
             break
         found.append(shard)
     return found
 
 
-def _sizes(root: Path, name: str) -> list[int] | None:
+def _sizes(root: Path, folders: Sequence[str], part: str) -> list[int] | None:
     try:
-        return [(root / folder / name).stat().st_size for folder in (TABLE, QUARANTINE)]
+        return [(root / folder / part).stat().st_size for folder in folders]
     except OSError:
         return None
+
+
+def folders_of(manifest: Mapping[str, Any]) -> Sequence[str]:
+    """Table, quarantine, then the child tables."""
+    found: Sequence[str] = manifest.get("folders", _OWN)
+    return found
+
+
+def _folders(root: Path) -> Sequence[str]:
+    """The folders of the run that is here; where no manifest tells, those that look like its own."""
+    manifest = read_manifest(root)
+    if manifest is not None:
+        return folders_of(manifest)
+    children = (item for item in root.glob(f"{TABLE}.*") if item.is_dir() and not item.is_symlink())
+    ours = (item.name for item in children if all(_PART.fullmatch(name) for name in os.listdir(item)))
+    return (*_OWN, *sorted(ours))
 
 
 def _whole(root: Path, manifest: Mapping[str, Any]) -> bool:

@@ -1,10 +1,10 @@
-"""Outcomes → one shard of the table and one of the quarantine, as Parquet or CSV."""
+"""Outcomes → one shard of the table, of its child tables and of the quarantine, as Parquet or CSV."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.errors import ConfigError
+from extract.errors import ConfigError, RunDirectoryError
 from extract.records import Outcome
 from extract.schema import CompiledSchema
+from extract.sinks.csv_file import check_csv, read_csv, write_csv
 from extract.sinks.files import write_whole
+from extract.sinks.nested import Layout, label_of, typed
 from extract.sources import Source
 
 UNWRITABLE = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)  # what a bad cell raises
@@ -35,8 +37,6 @@ _ABOUT_THE_CALL = pa.schema(
     ]
 )
 _ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
-# What a spreadsheet may run. A sign before mere digits, as in "-5.00" or "+33 1 22", is none.
-_FORMULA = re.compile(r"['\s\u200b\ufeff]*(?:[=@＝＠\t\r]|[+\-＋－].*(?:[^\W\d_]|[(|!]))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,24 @@ class ShardWriter:
     columns: Sequence[str]  # passed through
     format: str
     neutralise_formulas: bool = True
+    children: bool = False  # lists and maps in tables of their own
+    flat: bool = False  # structs as columns
 
-    def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, int]:
-        """Shard `number` of the table and of the quarantine, either of which may be without rows; their bytes."""
-        passed = [self._table_row(item) for item in outcomes if item.ok]
-        failed = [self._quarantine_row(item) for item in outcomes if not item.ok]
-        return (
-            self._write(TABLE, number, self.table_schema, passed),
-            self._write(QUARANTINE, number, self.quarantine_schema, failed),
-        )
+    def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+        """Shard `number` of each of the `folders`, any of which may be without rows; their bytes."""
+        sizes = {folder: self._write(folder, number, table) for folder, table in self._files(outcomes)}
+        return tuple(sizes[folder] for folder in self.folders)
 
     def check(self) -> None:
-        """Refuse, before anything is paid, columns that no file can hold. Raises ConfigError."""
-        for schema in (self.table_schema, self.quarantine_schema):
+        """Refuse, before anything is paid, columns that no file can hold and names that clash. Raises ConfigError."""
+        self.layout.check()
+        for schema in (*self.layout.schemas.values(), self.quarantine_schema):
             for field in schema:
                 try:
                     pq.write_table(pa.schema([field]).empty_table(), pa.BufferOutputStream())
-                except (pa.ArrowException, NotImplementedError) as error:
+                    if self.format == "csv":
+                        check_csv(field.type, exact=schema is not self.quarantine_schema)
+                except (pa.ArrowException, NotImplementedError, OSError) as error:  # OSError: a negative scale
                     raise ConfigError(
                         f"the column {field.name!r} ({field.type}) cannot be written: {error}",
                         hint="leave it out of the source, or change its type",
@@ -73,13 +74,25 @@ class ShardWriter:
 
     def fits(self, outcome: Outcome) -> bool:
         """Whether this outcome by itself can be written."""
-        schema = self.table_schema if outcome.ok else self.quarantine_schema
-        row = self._table_row(outcome) if outcome.ok else self._quarantine_row(outcome)
         try:
-            pa.Table.from_pylist([row], schema=schema)
+            for _, table in self._files([outcome]):
+                if self.format == "csv":
+                    write_csv(Path(os.devnull), table, self.neutralise_formulas)
         except UNWRITABLE:
             return False
         return True
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the table's rows are written. CSV has no nesting; what is known of the call stays in its columns."""
+        is_csv = self.format == "csv"
+        whole = frozenset(_ABOUT_THE_CALL.names)
+        return Layout(self.table_schema, self.source.key_name, self.children or is_csv, self.flat or is_csv, whole)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where the shards lie: table, quarantine, then the child tables."""
+        return (TABLE, QUARANTINE, *(folder_of(path) for path in self.layout.schemas if path))
 
     @cached_property
     def table_schema(self) -> pa.Schema:
@@ -136,16 +149,32 @@ class ShardWriter:
         names = _beside(self.source.columns, set(own))
         return clean | {name: outcome.record.get(column) for column, name in names.items()}
 
-    def _write(self, folder: str, number: int, schema: pa.Schema, rows: list[dict[str, Any]]) -> int:
+    def _files(self, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, pa.Table]]:
+        """Folder and content: children first, so that a parent that is there has them."""
+        passed = [self._table_row(item) for item in outcomes if item.ok]
+        failed = [self._quarantine_row(item) for item in outcomes if not item.ok]
+        parts = self.layout.split(pa.Table.from_pylist(passed, schema=self.table_schema))
+        for path in reversed(parts):
+            yield folder_of(path), parts[path]
+        yield QUARANTINE, pa.Table.from_pylist(failed, schema=self.quarantine_schema)
+
+    def _write(self, folder: str, number: int, table: pa.Table) -> int:
         target = self.root / folder
         target.mkdir(parents=True, exist_ok=True)
         path = target / f"part-{number:05d}.{self.format}"
-        if self.format == "csv":
-            write_whole(path, lambda temp: _write_csv(temp, schema.names, rows, self.neutralise_formulas))
-        else:
-            table = pa.Table.from_pylist(rows, schema=schema)
-            write_whole(path, lambda temp: pq.write_table(table, temp, compression="zstd"))
+        write_whole(path, lambda temp: self._fill(temp, table))
         return path.stat().st_size
+
+    def _fill(self, file: Any, table: pa.Table) -> None:
+        if self.format == "csv":
+            write_csv(file, table, self.neutralise_formulas)
+        else:
+            pq.write_table(table, file, compression="zstd")
+
+
+def folder_of(path: tuple[str, ...]) -> str:
+    """The folder of the table (no path) or of a child table."""
+    return ".".join([TABLE, label_of(path)]) if path else TABLE
 
 
 def read_shards(folder: Path, format: str, schema: pa.Schema | None = None, *, neutralised: bool = True) -> pa.Table:
@@ -153,62 +182,41 @@ def read_shards(folder: Path, format: str, schema: pa.Schema | None = None, *, n
     parts = sorted(folder.glob(f"part-*.{format}"))
     if not parts:
         return (schema or pa.schema([])).empty_table()
-    if format == "csv":
-        return pa.concat_tables([_read_csv(part, schema, neutralised) for part in parts], promote_options="permissive")
-    return pa.concat_tables([pq.read_table(part) for part in parts])
+    found = [_read(part, schema, neutralised) for part in parts]
+    return pa.concat_tables(found, promote_options="permissive" if format == "csv" else "none")
 
 
-def _read_csv(path: Path, schema: pa.Schema | None, neutralised: bool) -> pa.Table:
-    import pyarrow.csv as pacsv  # only who asked for CSV pays for it
-
-    kinds = {} if schema is None else {field.name: field.type for field in schema if not pa.types.is_nested(field.type)}
-    plain = {name: pa.string() if pa.types.is_dictionary(kind) else kind for name, kind in kinds.items()}
-    table = pacsv.read_csv(
-        path,
-        read_options=pacsv.ReadOptions(block_size=min(2**31 - 1, path.stat().st_size + 1)),  # a row lies in one block
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
-            column_types=plain, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
-    for number, name in enumerate(table.column_names):
-        column = _as_written(table[name]) if neutralised and pa.types.is_string(table[name].type) else table[name]
-        table = table.set_column(number, name, column.cast(kinds.get(name, column.type)))
-    return table
+def count_rows(folder: Path, format: str) -> int:
+    """How many rows the shards of a folder hold."""
+    parts = folder.glob(f"part-*.{format}")
+    return sum(pq.read_metadata(p).num_rows if format == "parquet" else len(read_csv(p, None, False)) for p in parts)
 
 
-def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts without the apostrophe that keeps a spreadsheet from running them."""
-    texts = column.to_pylist()
-    found = [text[1:] if text and text[0] == "'" and _FORMULA.match(text) else text for text in texts]
-    return pa.chunked_array([pa.array(found, column.type)])
+def read_rows(root: Path, format: str, layout: Layout, *, neutralised: bool = True) -> pa.Table:
+    """All shards of the table as nested rows, however they were written. Raises RunDirectoryError for lost parts."""
+    if layout.is_plain:
+        return read_shards(root / TABLE, format, layout.schema, neutralised=neutralised)
+    found = [layout.schema.empty_table()]
+    for part in sorted((root / TABLE).glob(f"part-*.{format}")):
+        try:
+            files = {path: (root / folder_of(path) / part.name, schema) for path, schema in layout.schemas.items()}
+            found.append(layout.rejoin({path: _read(*file, neutralised) for path, file in files.items()}))
+        except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+            raise RunDirectoryError(
+                f"{root}: the child tables do not fit {part.name}: {error}", hint="run again to make the tables anew"
+            ) from error
+    return pa.concat_tables(found)
 
 
-def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Mapping[str, Any]], neutralise: bool) -> None:
-    with open(path, "w", encoding="utf-8", newline="", errors="replace") as file:
-        file.write(",".join(map(_quoted, names)) + "\n")
-        file.writelines(",".join(_csv_cell(row[name], neutralise) for name in names) + "\n" for row in rows)
-
-
-def _csv_cell(value: Any, neutralise: bool) -> str:
-    """Nested values as JSON; text that a spreadsheet would run as a formula gets an apostrophe in front.
-
-    Null is an empty cell, empty text a quoted one, which the csv module cannot tell apart.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return _quoted(json.dumps(value, ensure_ascii=False, default=str))
-    if neutralise and isinstance(value, str) and _FORMULA.match(value):
-        return _quoted(f"'{value}")
-    return _quoted(value.isoformat() if hasattr(value, "isoformat") else str(value))
-
-
-def _quoted(text: str) -> str:
-    plain = text and not any(mark in text for mark in ',"\r\n')
-    return text if plain else '"' + text.replace('"', '""') + '"'
+def _read(part: Path, schema: pa.Schema | None, neutralised: bool) -> pa.Table:
+    if part.suffix == ".csv":
+        return read_csv(part, schema, neutralised)
+    table = pq.read_table(part)
+    if schema is None or table.schema.equals(schema):
+        return table
+    # Parquet keeps no seconds, and only text in dictionaries.
+    columns = [typed(table[own.name].combine_chunks(), own.type) for own in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _beside(columns: Sequence[str], own: set[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from extract.schema import compile_schema
-from schema.models import Everything, Part
+from schema.small_models import Everything, Part
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
 PART = pa.struct(

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, NaiveDatetime, create_model
 
 from extract.records import Issue
 from extract.schema import compile_schema
-from extract.schema.cells import cells_of
-from schema.models import MODELS, Color, Part, Size
+from extract.schema.cells import Tabulator
+from schema.small_models import MODELS, Color, Part, Size
 
 
 def cells(annotation: Any, value: Any, **options: Any) -> tuple[Any, list[Issue], list[str]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from extract.errors import SchemaError
 from extract.schema import KEYWORDS, compile_schema, node_at, places
 from extract.verbatim import Verbatim
-from schema.models import MODELS, Color, Everything, Part
+from schema.small_models import MODELS, Color, Everything, Part
 
 
 class Receipt(BaseModel):

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from extract.errors import SchemaError
 from extract.schema.shapes import Shape, bindings, shape_of_model
 from extract.verbatim import Verbatim
-from schema.models import Color, Part
+from schema.small_models import Color, Part
 
 
 class Tree(BaseModel):

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +20,44 @@ from extract.sinks.files import write_whole
 from tests.support import files
 
 ONE, TWO = {"source": "1"}, {"source": "2"}
+OWN = ("table", "quarantine")
 
 
-def tables(root: Path, name: str, shards: int = 2) -> None:
+def tables(root: Path, name: str, shards: int = 2, folders: Sequence[str] = OWN) -> None:
     """Part files whose content is `name`."""
-    for folder in ("table", "quarantine"):
+    for folder in folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
         for number in range(shards):
             (root / folder / f"part-{number:05d}.parquet").write_text(f"{name} {number}")
 
 
-def sizes(root: Path, number: int) -> list[int]:
-    """The bytes of a shard's two files as they stand; of one that is not there, none."""
-    parts = [root / folder / f"part-{number:05d}.parquet" for folder in ("table", "quarantine")]
+def sizes(root: Path, number: int, folders: Sequence[str] = OWN) -> list[int]:
+    """The bytes of a shard's files as they stand; of one that is not there, none."""
+    parts = [root / folder / f"part-{number:05d}.parquet" for folder in folders]
     return [part.stat().st_size if part.exists() else 0 for part in parts]
 
 
-def manifest(root: Path, fingerprints: Mapping[str, str], complete: bool = True, shards: int = 2, **more: Any) -> None:
+def manifest(
+    root: Path,
+    fingerprints: Mapping[str, str],
+    complete: bool = True,
+    shards: int = 2,
+    folders: Sequence[str] = OWN,
+    **more: Any,
+) -> None:
+    """Child tables are named; without any it is a manifest as version 0.1.0 wrote it."""
     entries = [
-        {"ok": 3, "quarantined": 1, "reasons": {"x": 1}, "unanswered": 0, "sizes": sizes(root, number)} | more
+        {"ok": 3, "quarantined": 1, "reasons": {"x": 1}, "unanswered": 0, "sizes": sizes(root, number, folders)} | more
         for number in range(shards)
     ]
     content = {"fingerprints": fingerprints, "complete": complete, "table_format": "parquet", "shards": entries}
-    write_manifest(root, content)
+    write_manifest(root, content | ({} if folders is OWN else {"folders": list(folders)}))
 
 
-def finished(root: Path, name: str, fingerprints: Mapping[str, str], **more: Any) -> None:
+def finished(root: Path, name: str, fingerprints: Mapping[str, str], folders: Sequence[str] = OWN, **more: Any) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    tables(root, name)
-    manifest(root, fingerprints, **more)
+    tables(root, name, folders=folders)
+    manifest(root, fingerprints, folders=folders, **more)
 
 
 def chosen(path: Path, fingerprints: Mapping[str, str], again: bool = True) -> tuple[str, int, bool]:
@@ -168,12 +177,28 @@ class CutOff(BaseException):
     """As if the power went."""
 
 
-def test_a_replacement_is_finished_after_a_crash_at_any_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut off before every single step: the next run finds the new tables whole, and nothing else."""
+LAYOUTS = {
+    "none": (OWN, OWN),
+    "the same": ((*OWN, "table.a"), (*OWN, "table.a")),
+    "others": ((*OWN, "table.a", "table.b"), (*OWN, "table.b", "table.b.c")),
+    "no more": ((*OWN, "table.a", "table.a.b"), OWN),
+    "first": (OWN, (*OWN, "table.a")),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_replacement_is_finished_after_a_crash_at_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    """Cut off before every single step: the next run finds the new tables whole, and nothing else.
+
+    The child tables of the old schema are gone; a folder of the user's own is not."""
+    before, after = LAYOUTS[layout]
     for cut in itertools.count():
         path = tmp_path / str(cut)
-        finished(path, "old", ONE)
-        finished(path / ".next", "new", TWO)
+        finished(path, "old", ONE, before)
+        finished(path / ".next", "new", TWO, after)
+        (path / "table.mine").mkdir()
         (path / ".old/table").mkdir(parents=True)
         directory = RunDirectory.__new__(RunDirectory)
         directory.path = path
@@ -199,11 +224,79 @@ def test_a_replacement_is_finished_after_a_crash_at_any_step(tmp_path: Path, mon
                 break
         assert (".", 2, True) == chosen(path, TWO)
         contents = {name: content for name, (_, content) in files(path).items() if "part" in name}
-        assert {
-            f"{folder}/part-{n:05d}.parquet": f"new {n}".encode() for folder in ("table", "quarantine") for n in (0, 1)
-        } == contents
-        assert {".lock", "manifest.json", "quarantine", "table"} == set(os.listdir(path))
-    assert 8 <= cut
+        assert {f"{folder}/part-{n:05d}.parquet": f"new {n}".encode() for folder in after for n in (0, 1)} == contents
+        assert {".lock", "manifest.json", "table.mine", *after} == set(os.listdir(path))
+    assert 4 + len(before) + len(after) <= cut
+
+
+def test_a_shard_counts_when_its_child_tables_are_there_too(tmp_path: Path) -> None:
+    folders = (*OWN, "table.a")
+    finished(tmp_path, "old", ONE, folders, complete=False)
+    assert (".", 2, False) == chosen(tmp_path, ONE)
+    (tmp_path / "table.a/part-00001.parquet").write_text("cut")
+    assert (".", 1, False) == chosen(tmp_path, ONE)
+    (tmp_path / "table.a/part-00000.parquet").unlink()
+    assert (".", 0, False) == chosen(tmp_path, ONE)
+
+
+def test_tables_that_do_not_count_are_removed_with_their_children(tmp_path: Path) -> None:
+    """Those that the manifest names, and where there is none those that hold part files and nothing else."""
+    finished(tmp_path, "old", ONE, (*OWN, "table.a", "table.b.c"))
+    for name in ("table.mine", "table.copy"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "table.mine/notes.txt").touch()
+    (tmp_path / "table.copy/part-00000.parquet").touch()
+    rundir.remove_tables(tmp_path)
+    assert {"manifest.json", "table.mine", "table.copy"} == set(os.listdir(tmp_path))
+    (tmp_path / "manifest.json").unlink()
+    tables(tmp_path, "old", folders=(*OWN, "table.a"))
+    (tmp_path / "table.a/.part-00002.csv.tmp").touch()
+    rundir.remove_tables(tmp_path)
+    assert {"table.mine"} == set(os.listdir(tmp_path))
+
+
+def test_half_written_child_tables_are_removed(tmp_path: Path) -> None:
+    folders = (*OWN, "table.a")
+    finished(tmp_path, "old", ONE, folders)
+    finished(tmp_path / ".next", "new", TWO, folders, complete=False)
+    for folder in ("table.a", ".next/table.a"):
+        (tmp_path / folder / ".part-00002.parquet.tmp").touch()
+    with RunDirectory(tmp_path):
+        assert [] == [name for name in files(tmp_path) if name.endswith(".tmp")]
+
+
+def test_a_child_table_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """It could lead anywhere."""
+    finished(tmp_path / "run", "old", ONE, (*OWN, "table.a"))
+    os.replace(tmp_path / "run/table.a", tmp_path / "elsewhere")
+    (tmp_path / "run/table.a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunDirectoryError, match=r"table\.a is a symbolic link"):
+        RunDirectory(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        "table",
+        ["table"],
+        ["quarantine", "table"],
+        [*OWN, "table"],
+        [*OWN, "table."],
+        [*OWN, "../x"],
+        [*OWN, "table./../../x"],
+        [*OWN, "table.a/b"],
+        [*OWN, "table.a\0"],
+        [*OWN, 1],
+        [*OWN, ["table.a"]],
+    ],
+)
+def test_a_manifest_that_names_other_folders_is_refused(tmp_path: Path, folders: Any) -> None:
+    """Nothing outside the run directory is ever removed."""
+    finished(tmp_path, "old", ONE)
+    found = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(found | {"folders": folders}))
+    with pytest.raises(RunDirectoryError, match="is damaged"):
+        read_manifest(tmp_path)
 
 
 def test_there_is_nothing_to_put_in_place_without_new_tables(tmp_path: Path) -> None:

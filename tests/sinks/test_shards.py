@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from pydantic import BaseModel
 from extract.errors import ConfigError
 from extract.records import Completion, Issue, Outcome, Record, Usage
 from extract.schema import compile_schema
-from extract.sinks import ShardWriter, read_shards
+from extract.sinks import ShardWriter, read_rows, read_shards
 from extract.sources import open_source
 
 
@@ -129,7 +130,7 @@ def test_the_same_outcomes_make_the_same_bytes(tmp_path: Path, format: str) -> N
     for name in ("a", "b"):
         own = writer(tmp_path / name, format)
         own.write(0, [outcome(), outcome("k2", issues=(issue(),), row=None)])
-        found.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.*"))])
+        found.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("part-*"))])
     assert found[0] == found[1]
 
 
@@ -145,16 +146,14 @@ def test_shards_are_read_in_order_and_without_any_there_are_no_rows(tmp_path: Pa
 def back(root: Path, rows: Sequence[dict[str, Any]], neutralise: bool = False) -> list[dict[str, Any]]:
     own = writer(root, "csv", neutralise)
     own.write(0, [outcome(row=VALUES | row) for row in rows])
-    read = read_shards(root / "table", "csv", own.table_schema, neutralised=neutralise)
-    found: list[dict[str, Any]] = read.to_pylist()
+    found: list[dict[str, Any]] = read_rows(root, "csv", own.layout, neutralised=neutralise).to_pylist()
     return found
 
 
 def test_csv_comes_back_typed(tmp_path: Path) -> None:
-    """Lists and nested values as their JSON."""
+    """Lists and nested values too."""
     [row] = back(tmp_path, [{}])
-    expected = VALUES | {"names": '["x", "y"]', "part": '{"name": "p"}'}
-    assert expected == {name: row[name] for name in VALUES}
+    assert VALUES | {"_flags": ["f"]} == {name: row[name] for name in (*VALUES, "_flags")}
 
 
 def test_csv_keeps_null_and_empty_text_apart(tmp_path: Path) -> None:
@@ -229,3 +228,34 @@ def test_columns_named_like_the_quarantines_own_keep_their_content(tmp_path: Pat
     names = own.quarantine_schema.names
     assert len(names) == len(set(names))
     assert {"source.source.key", "source.key", "source.reason"} <= set(names)
+
+
+def test_child_tables_are_written_before_their_parent(tmp_path: Path) -> None:
+    """And the sizes are those of the folders, in their order."""
+    own = dataclasses.replace(writer(tmp_path), children=True)
+    found = own.write(0, [outcome(), outcome("k2", row=VALUES | {"names": []})])
+    assert ("table", "quarantine", "table.names") == own.folders
+    paths = [tmp_path / folder / "part-00000.parquet" for folder in own.folders]
+    assert [path.stat().st_size for path in paths] == list(found)
+    table, _, names = (path.stat().st_mtime_ns for path in paths)
+    assert names <= table
+    child = pq.read_table(paths[2])
+    assert {"id": ["k1", "k1"], "position": [0, 1], "value": ["x", "y"]} == child.to_pydict()
+    assert [2, 0] == pq.read_table(paths[0])["names"].to_pylist()
+
+
+def test_a_row_that_its_csv_cannot_hold_does_not_fit(tmp_path: Path) -> None:
+    """A list with a null in it, where the model says that there is none."""
+    own = writer(tmp_path, "csv")
+    assert own.fits(outcome())
+    assert not own.fits(outcome(row=VALUES | {"names": ["x", None]}))
+    assert not own.fits(outcome(row=VALUES | {"text": "\ud800"}))
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(5, -2), pa.list_view(pa.int64()), pa.month_day_nano_interval()])
+def test_source_columns_that_csv_cannot_hold_are_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    """Before anything is paid."""
+    source = open_source(pa.table({"id": ["a"], "odd": pa.nulls(1, kind)}), "id")
+    own = ShardWriter(tmp_path, source, compile_schema(Part), ("odd",), "csv")
+    with pytest.raises(ConfigError, match="the column 'odd'"):
+        own.check()

@@ -1,0 +1,522 @@
+"""How each shape is written on the wire, and how what comes back is read: every rewrite beside its inverse.
+
+`to_wire` makes of a value what an endpoint would answer for it. `from_wire` makes of an answer the JSON that the full
+schema describes; what it cannot read it leaves as it is, for the judge to name. `hydrate` makes of that JSON what the
+model takes, where JSON alone does not say it all: which branch of a union, which bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from pydantic_core import ValidationError, to_jsonable_python
+
+from extract.parse import ParseError, parse_json
+from extract.records import Issue, path_to
+from extract.schema.nodes import json_text, key_text, sorted_values, with_floats
+from extract.schema.shapes import ABSENT, TAG, Field, JsonSchema, Shape
+from extract.schema.unions import json_class
+
+KEY, VALUE = "key", "value"
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
+
+
+@dataclass
+class Reading:
+    """What comes to light while one answer is read."""
+
+    issues: list[Issue] = field(default_factory=list)
+    chosen: dict[str, int] = field(default_factory=dict)  # path of a union → its branch
+    errors: list[tuple[str, ValidationError]] = field(default_factory=list)  # of parts that were validated by themselves
+
+    def complain(self, code: str, path: str, message: str, value: Any) -> None:
+        self.issues.append(Issue("schema", f"schema.{code}", path, message, value))
+
+
+@dataclass
+class Form:
+    """A value that is on the wire what it is in JSON."""
+
+    shape: Shape
+    schema: JsonSchema  # on the wire
+    plain: bool = field(default=True, init=False)  # an answer is read as it stands
+    live: bool = field(default=False, init=False)  # hydrating changes something
+
+    def __post_init__(self) -> None:
+        """Each form says here whether it is `plain` and `live`."""
+
+    def to_wire(self, value: Any) -> Any:
+        """The answer that stands for a value. Raises ValueError when the wire has none for it."""
+        for _ in range(self.shape.roots):
+            value = value.root
+        return None if value is None else self._write(value)
+
+    def from_wire(self, answer: Any, path: str, reading: Reading) -> Any:
+        return answer if self.plain or answer is None else self._read(answer, path, reading)
+
+    def hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        return self._hydrate(value, path, reading) if self.live and value is not None else value
+
+    def _write(self, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is no JSON number")
+        if value is None or type(value) in (str, int, float, bool, Decimal):
+            return value
+        return to_jsonable_python(value)
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        return answer
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        return value
+
+
+class DecimalText(Form):
+    """A Decimal as text on the wire: its digits are the model's own."""
+
+    def __post_init__(self) -> None:
+        self.plain = False
+
+    def _write(self, value: Any) -> str:
+        return str(value)
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        return Decimal(answer.strip()) if isinstance(answer, str) and _NUMBER.fullmatch(answer) else answer
+
+
+class Bound(Form):
+    """A value that is chosen among the printed spans of the record; the judge reads the span."""
+
+    def _write(self, value: Any) -> str:
+        return str(value)
+
+
+class Bytes(Form):
+    """Bytes as base64 text."""
+
+    def __post_init__(self) -> None:
+        self.plain = False
+        self.live = not self.shape.encoded
+        self._urlsafe = self.shape.schema.get("contentEncoding") == "base64url"
+
+    def _write(self, value: Any) -> str:
+        encode = base64.urlsafe_b64encode if self._urlsafe else base64.b64encode
+        return value if isinstance(value, str) else encode(value).decode()
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        if isinstance(answer, str) and _unbase64(answer, self._urlsafe) is None:
+            reading.complain("contentEncoding", path, "the text is not base64", answer[:80])
+        return answer
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        decoded = _unbase64(value, self._urlsafe) if isinstance(value, str) else None
+        return value if decoded is None else decoded
+
+
+def _unbase64(text: str, urlsafe: bool) -> bytes | None:
+    try:
+        return base64.b64decode(text, altchars=b"-_" if urlsafe else None, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+@dataclass
+class Enumerated(Form):
+    """One of a closed list: by its JSON value, or by its label where `labelled`."""
+
+    labelled: bool
+
+    def __post_init__(self) -> None:
+        self.plain = not self.labelled
+        self._by_label = {choice.label: choice.json for choice in self.shape.choices}
+        members = [choice.python for choice in self.shape.choices]
+        self.live = any(
+            isinstance(choice.json, list | dict) or (self.shape.python is None and type(member) is not type(choice.json))
+            for choice, member in zip(self.shape.choices, members, strict=True)
+        )
+
+    def _write(self, value: Any) -> Any:
+        choice = choice_of(self.shape, value)
+        return choice.label if self.labelled else choice.json
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        return self._by_label.get(answer, answer) if isinstance(answer, str) else answer
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        return next((c.python for c in self.shape.choices if type(c.json) is type(value) and c.json == value), value)
+
+
+def choice_of(shape: Shape, value: Any) -> Any:
+    """The choice that a Python value is. Raises ValueError."""
+    for choice in shape.choices:
+        if choice.python is value or (type(choice.python) is type(value) and choice.python == value):
+            return choice
+    raise ValueError(f"{value!r} is none of the enum's values")
+
+
+class JsonText(Form):
+    """Any JSON value as its text."""
+
+    def __post_init__(self) -> None:
+        self.plain, self.live = False, True
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        return with_floats(value)
+
+    def to_wire(self, value: Any) -> Any:
+        return "null" if value is None and not self.shape.nullable else super().to_wire(value)
+
+    def _write(self, value: Any) -> str:
+        return json_text(value if isinstance(value, dict | list) else to_jsonable_python(value))
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(answer, str):
+            return answer
+        try:
+            return parse_json(answer)
+        except ParseError as error:
+            reading.complain("json_text", path, f"the text is not JSON: {error}", answer[:80])
+            return answer
+
+
+@dataclass
+class Items(Form):
+    """A list; a set is written in a fixed order."""
+
+    item: Form
+
+    def __post_init__(self) -> None:
+        self.plain, self.live = self.item.plain, self.item.live
+
+    def _write(self, value: Any) -> list[Any]:
+        found = [self.item.to_wire(item) for item in value]
+        return sorted_values(found) if isinstance(value, set | frozenset) else found
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(answer, list):
+            return answer
+        return [self.item.from_wire(item, path_to(path, number), reading) for number, item in enumerate(answer)]
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [self.item.hydrate(item, path_to(path, number), reading) for number, item in enumerate(value)]
+
+
+@dataclass
+class Parts(Form):
+    """A tuple: as a list, or as an object `item_0`, `item_1` … where `named`."""
+
+    items: Sequence[Form]
+    named: bool
+
+    def __post_init__(self) -> None:
+        self.plain = not self.named and all(item.plain for item in self.items)
+        self.live = any(item.live for item in self.items)
+
+    def _write(self, value: Any) -> Any:
+        found = [item.to_wire(part) for item, part in zip(self.items, value, strict=True)]
+        return dict(zip(self.names, found, strict=True)) if self.named else found
+
+    @property
+    def names(self) -> list[str]:
+        return [f"item_{number}" for number in range(len(self.items))]
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        if self.named and isinstance(answer, dict) and answer.keys() == set(self.names):
+            answer = [answer[name] for name in self.names]
+        if not isinstance(answer, list) or len(answer) != len(self.items):
+            return answer
+        return self._each(answer, [item.from_wire for item in self.items], path, reading)
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(value, list) or len(value) != len(self.items):
+            return value
+        return self._each(value, [item.hydrate for item in self.items], path, reading)
+
+    @staticmethod
+    def _each(values: list[Any], readers: Sequence[Callable[..., Any]], path: str, reading: Reading) -> list[Any]:
+        pairs = enumerate(zip(readers, values, strict=True))
+        return [read(value, path_to(path, number), reading) for number, (read, value) in pairs]
+
+
+@dataclass
+class Entries(Form):
+    """A map: as an object, or as a list of `key` and `value` where `listed`."""
+
+    key: Form
+    value: Form
+    listed: bool
+
+    def __post_init__(self) -> None:
+        self.plain = not self.listed and self.value.plain
+        choices = self.key.shape.choices
+        self._members = {key_text(choice.json): choice.python for choice in choices if type(choice.json) is not str}
+        self.live = self.value.live or bool(self._members)
+
+    def _write(self, value: Any) -> Any:
+        pairs = [(self.key.to_wire(key), self.value.to_wire(item)) for key, item in value.items()]
+        if self.listed:
+            return [{KEY: key, VALUE: item} for key, item in pairs]
+        return {key_text(self.key.from_wire(key, "$", Reading())): item for key, item in pairs}
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        pairs = self._pairs(answer, path, reading)
+        if pairs is None:
+            return answer
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                reading.complain("duplicate_key", path, f"the key {key!r} comes twice", key)
+            found[key] = self.value.from_wire(value, path_to(path, key), reading)
+        return found
+
+    def _pairs(self, answer: Any, path: str, reading: Reading) -> list[tuple[str, Any]] | None:
+        if isinstance(answer, dict):
+            return list(answer.items())
+        if not self.listed or not isinstance(answer, list):
+            return None
+        if not all(isinstance(entry, dict) and entry.keys() == {KEY, VALUE} for entry in answer):
+            return None
+        keys = [self.key.from_wire(entry[KEY], path, reading) for entry in answer]
+        return [(key_text(key), entry[VALUE]) for key, entry in zip(keys, answer, strict=True)]
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            self._members.get(key, key): self.value.hydrate(item, path_to(path, key), reading)
+            for key, item in value.items()
+        }
+
+
+@dataclass
+class Property:
+    """One field of an object on the wire."""
+
+    field: Field
+    form: Form
+    null_is_default: bool = False  # the full schema has no null here: it stands for the default
+    maybe: bool = False  # absent and null are two things: a list of at most one item
+
+
+@dataclass
+class Properties(Form):
+    """An object; what a schema allows beside its fields is a list of entries, where `extra` is given."""
+
+    properties: Sequence[Property]
+    extra: Entries | None = None
+    extra_name: str = ""
+    leave_out_nulls: bool = False
+
+    def __post_init__(self) -> None:
+        self._by_wire = {item.field.wire: item for item in self.properties}
+        self._constants = {
+            item.wire: item.constant for item in self.shape.fields if item.cut and item.constant is not ABSENT
+        }
+        self._nulls = [
+            item.field.wire
+            for item in self.properties
+            if self.leave_out_nulls and item.field.required and item.field.shape.nullable
+        ]
+        self.plain = not (self._constants or self._nulls or self.extra) and all(
+            item.form.plain and not item.null_is_default and not item.maybe for item in self.properties
+        )
+        extra_live = self.extra is not None and self.extra.live
+        self.live = extra_live or any(item.form.live for item in self.properties)
+
+    def _write(self, value: Any) -> Any:
+        found: dict[str, Any] = {}
+        for item in self.properties:
+            written = self._written(item, value_of(self.shape, value, item.field))
+            if written is not None or not self.leave_out_nulls:
+                found[item.field.wire] = written
+        if self.extra:
+            found[self.extra_name] = self.extra.to_wire(extras_of(self.shape, value))
+        elif extras := extras_of(self.shape, value):
+            if self.schema.get("additionalProperties", True) is False:
+                raise ValueError(f"the profile's objects are closed, and {next(iter(extras))!r} is no field")
+            found |= extras
+        return found
+
+    @staticmethod
+    def _written(item: Property, value: Any) -> Any:
+        if item.maybe:
+            return [] if value is ABSENT else [item.form.to_wire(value)]
+        return None if value is ABSENT else item.form.to_wire(value)
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(answer, dict):
+            return answer
+        found: dict[str, Any] = {}
+        extras: Any = None
+        for name, value in answer.items():
+            item = self._by_wire.get(name)
+            if item is not None:
+                self._take(item, value, path, reading, found)
+            elif self.extra and name == self.extra_name:
+                extras = self.extra.from_wire(value, path, reading)
+            else:
+                found[name] = value
+        self._merge(found, extras, path, reading)
+        return found | self._constants | {name: None for name in self._nulls if name not in found}
+
+    @staticmethod
+    def _take(item: Property, value: Any, path: str, reading: Reading, found: dict[str, Any]) -> None:
+        if item.null_is_default and value is None:
+            return
+        if item.maybe and isinstance(value, list) and len(value) < 2:
+            if not value:
+                return
+            value = value[0]
+        name = item.field.wire
+        found[name] = value if item.form.plain else item.form.from_wire(value, path_to(path, name), reading)
+
+    def _merge(self, found: dict[str, Any], extras: Any, path: str, reading: Reading) -> None:
+        if extras is None:
+            return
+        if not isinstance(extras, dict):
+            found[self.extra_name] = extras  # for the judge to name
+            return
+        for name in extras.keys() & (found.keys() | self._by_wire.keys()):
+            reading.complain("duplicate_key", path, f"the key {name!r} comes twice", name)
+        for name, value in extras.items():
+            found.setdefault(name, value)
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found = dict(value)
+        for item in self.properties:
+            name = item.field.wire
+            if item.form.live and name in found:
+                found[name] = item.form.hydrate(found[name], path_to(path, name), reading)
+        if self.extra and self.extra.live:
+            for name in found.keys() - self._by_wire.keys():
+                found[name] = self.extra.value.hydrate(found[name], path_to(path, name), reading)
+        return found
+
+
+def value_of(shape: Shape, value: Any, item: Field) -> Any:
+    """The value of a field of an object, ABSENT where a dict has none."""
+    if shape.python is dict:
+        return value.get(item.wire if shape.core is None else item.name, ABSENT)
+    return getattr(value, item.name)
+
+
+def extras_of(shape: Shape, value: Any) -> dict[str, Any]:
+    """What an object holds beside its fields."""
+    if shape.python is dict:
+        names = {item.wire if shape.core is None else item.name for item in shape.fields}
+        return {name: item for name, item in value.items() if name not in names}
+    return dict(getattr(value, "__pydantic_extra__", None) or {})
+
+
+@dataclass
+class Union(Form):
+    """One of several shapes: as it is where `told_apart`, else an object with a tag and one part that is not null."""
+
+    branches: Sequence[tuple[str, Form]]
+    tagged: bool
+    validate: Callable[[int, Any], Any]  # a branch's value → its instance; raises ValueError
+    fits: Callable[[int, Any], bool]  # whether a Python value is of a branch
+    leave_out_nulls: bool = False
+
+    def __post_init__(self) -> None:
+        self.plain = not self.tagged and all(form.plain for _, form in self.branches)
+        objects = sum(form.shape.kind == "object" for _, form in self.branches)
+        self.live = self.tagged or objects > 1 or any(form.live for _, form in self.branches)
+        self.plain = self.plain and not self.live
+
+    def _write(self, value: Any) -> Any:
+        number = self.branch_of(value)
+        label, form = self.branches[number]
+        written = form.to_wire(value)
+        if not self.tagged:
+            return written
+        if self.leave_out_nulls:
+            return {TAG: label, label: written}
+        return {TAG: label, **{name: written if name == label else None for name, _ in self.branches}}
+
+    def branch_of(self, value: Any) -> int:
+        """Which branch a Python value is. Raises ValueError."""
+        numbers = [number for number in range(len(self.branches)) if self.fits(number, value)]
+        if not numbers:
+            raise ValueError(f"{type(value).__name__} is no branch of the union")
+        return numbers[0]
+
+    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
+        number = self._tag(answer, path, reading) if self.tagged else self._branch_of_answer(answer)
+        if number is None:
+            return answer
+        reading.chosen[path] = number
+        label, form = self.branches[number]
+        return form.from_wire(answer[label] if self.tagged else answer, path, reading)
+
+    def _tag(self, answer: Any, path: str, reading: Reading) -> int | None:
+        names = [name for name, _ in self.branches]
+        if not isinstance(answer, dict) or answer.get(TAG) not in names:
+            return None
+        label = answer[TAG]
+        others = [name for name in answer if name not in (TAG, label) and answer[name] is not None]
+        if label not in answer:
+            reading.complain("union", path, f"tag is {label!r}, and there is no such part", label)
+            return None
+        if others:
+            message = f"tag is {label!r}, but {', '.join(map(repr, others))} is filled too"
+            reading.complain("union", path, message, others[0])
+            return None
+        return names.index(label)
+
+    def _branch_of_answer(self, answer: Any) -> int | None:
+        kind = class_of(answer)
+        found = [number for number, (_, form) in enumerate(self.branches) if json_class(form.shape) in (kind, "any")]
+        if len(found) > 1 and kind == "object":
+            found = [number for number in found if _is_like(self.branches[number][1], answer)]
+        if len(found) > 1 and kind != "object":  # whose Python values are their JSON
+            found = found[:1] if all(self.branches[number][1].plain for number in found) else []
+        return found[0] if len(found) == 1 else None
+
+    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        number = reading.chosen.get(path)
+        if number is None:
+            return value
+        form = self.branches[number][1]
+        hydrated = form.hydrate(value, path, reading)
+        try:
+            return self.validate(number, hydrated)
+        except ValidationError as error:
+            reading.errors.append((path, error))
+            return value
+
+
+def class_of(answer: Any) -> str:
+    """The JSON class of an answer, as `json_class` names it."""
+    if isinstance(answer, bool):
+        return "boolean"
+    if isinstance(answer, int | float | Decimal):
+        return "number"
+    return {str: "string", list: "array", dict: "object"}.get(type(answer), "null")
+
+
+def _is_like(form: Form, answer: Mapping[str, Any]) -> bool:
+    """Whether an object has the names of this branch, and its tags' values."""
+    if not isinstance(form, Properties):
+        return False
+    names = {item.field.wire for item in form.properties}
+    if not (answer.keys() <= names and all(item.field.wire in answer for item in form.properties)):
+        return False
+    enums = [item for item in form.properties if item.field.shape.kind == "enum" and not item.field.shape.nullable]
+    return all(answer[item.field.wire] in _written_values(item.form) for item in enums)
+
+
+def _written_values(form: Form) -> Iterable[Any]:
+    labelled = isinstance(form, Enumerated) and form.labelled
+    return [choice.label if labelled else choice.json for choice in form.shape.choices]

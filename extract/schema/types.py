@@ -1,0 +1,481 @@
+"""A Python type read once into a `Shape` tree.
+
+Pydantic writes the JSON Schema; each node is marked with the core schemas that it was made from, so that one walk
+sees both what a value is in JSON and what it is in Python. What has no shape is refused with the field's path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import partial
+from itertools import starmap
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, to_jsonable_python
+
+from extract.errors import SchemaError
+from extract.schema.nodes import as_enum, key_text, nullable
+from extract.schema.shapes import (
+    ABSENT,
+    BOUND_KINDS,
+    Choice,
+    Field,
+    JsonSchema,
+    Kind,
+    Shape,
+    any_bound,
+    below,
+    json_types,
+)
+from extract.schema.unions import spliced, union_of
+from extract.verbatim import VERBATIM, Verbatim
+
+MAX_NODES = 20_000  # of one schema, all references followed
+MARK = "x-extract-core"  # numbers of the core schemas of a node, the innermost first
+_INVALID = "x-extract-invalid"
+
+_SCALARS: dict[str, Kind] = {
+    "str": "str",
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "decimal": "decimal",
+    "date": "date",
+    "datetime": "datetime",
+    "time": "time",
+    "timedelta": "timedelta",
+    "bytes": "bytes",
+    "uuid": "text",
+    "url": "text",
+    "multi-host-url": "text",
+    "none": "null",
+}
+_BY_JSON: dict[str, Kind] = {"string": "text", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
+_LISTS: dict[str, type] = {"list": list, "set": set, "frozenset": frozenset, "tuple": tuple}
+_OBJECTS = frozenset({"model", "dataclass", "typed-dict"})
+_SWITCHES = frozenset({"json-or-python", "lax-or-strict"})  # the Python value is not what the JSON one is
+_NO_PLACE = (
+    "this type has no place in a table; use str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, "
+    "bytes, Enum, Literal, Optional, a union, list, set, tuple, dict, JsonValue or a nested model"
+)
+_ANY = "say what it is; JsonValue takes any JSON and keeps it as text, dict[str, T] a map"
+
+
+class _Cut(Exception):  # noqa: N818  # it says what to do
+    """The depth is reached to which a recursive type is unrolled."""
+
+
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator, with marks, and with a Decimal as a number and bytes as base64 text."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cores: list[Any] = []
+
+    def build_schema_type_to_method(self) -> dict[Any, Any]:
+        methods = super().build_schema_type_to_method()
+        return {kind: partial(self._marked, method) for kind, method in methods.items()}
+
+    def _marked(self, method: Any, schema: Any) -> JsonSchema:
+        node: JsonSchema = method(schema)
+        self.cores.append(schema)
+        node[MARK] = [*node.get(MARK, ()), len(self.cores) - 1]
+        return node
+
+    def decimal_schema(self, schema: Any) -> JsonSchema:
+        result: JsonSchema = {"type": "number"}  # read from the answer's own digits, never by a float
+        self.update_with_validations(result, schema, self.ValidationsMapping.numeric)
+        return result
+
+    def bytes_schema(self, schema: Any) -> JsonSchema:
+        return {"type": "string", "contentEncoding": "base64"}
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchema:
+        return {_INVALID: error_info}
+
+
+@dataclass(frozen=True)
+class TypeReading:
+    """What was read: the shape of the type, and how to validate a value of it or of a part of it."""
+
+    shape: Shape
+    adapter: TypeAdapter[Any]
+    cuts: tuple[str, ...]  # where a recursion is cut off
+
+    def validate(self, value: Any, context: Any = None) -> Any:
+        """The instance. Raises pydantic.ValidationError."""
+        # lax, since JSON has no dates or enums to be strict about, and the schema has checked the JSON types
+        return self.adapter.validator.validate_python(value, strict=False, context=context)
+
+    def validator_of(self, shape: Shape) -> SchemaValidator:
+        """The validator of one part by itself."""
+        return SchemaValidator(core_schema.definitions_schema(shape.core, list(_definitions(self.adapter.core_schema))))
+
+
+def read_type(model: Any, unroll: int = 0) -> TypeReading:
+    """Read a Pydantic model, dataclass, TypedDict or any other type. Raises SchemaError that names the field."""
+    name = getattr(model, "__name__", str(model))
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(model)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model.model_rebuild(raise_errors=False)  # for names that were not yet defined with the model
+        generators: list[_Generator] = []
+
+        def generator(*args: Any, **options: Any) -> _Generator:
+            generators.append(_Generator(*args, **options))
+            return generators[-1]
+
+        node = adapter.json_schema(by_alias=True, mode="validation", schema_generator=generator)  # type: ignore[arg-type]
+    except (PydanticInvalidForJsonSchema, PydanticUserError, PydanticSchemaGenerationError) as error:
+        raise SchemaError(str(error).splitlines()[0], path=name, hint=_NO_PLACE) from error
+    reader = _Reader(node.get("$defs", {}), generators[-1].cores, unroll, name)
+    try:
+        shape = reader.read(node, "$", ())
+    except _Cut as cut:
+        raise SchemaError(f"the cycle has no end: {cut}", path=name, hint="make one of its fields optional") from None
+    return TypeReading(shape, adapter, tuple(reader.cuts))
+
+
+@dataclass
+class _Reader:
+    definitions: Mapping[str, JsonSchema]
+    cores: list[Any]
+    unroll: int
+    name: str
+    cuts: list[str] = field(default_factory=list)
+    nodes: int = 0
+
+    def read(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
+        """The shape of one node; `above` holds the names of the definitions around it."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise SchemaError(
+                f"more than {MAX_NODES:,} parts, all references followed", path=path, hint="make the model smaller"
+            )
+        node, above = self._resolved(node, above)
+        if _INVALID in node:
+            raise SchemaError(f"type {node[_INVALID]}", path=path, hint=_NO_PLACE)
+        cores = [self.cores[number] for number in node.get(MARK, ())]
+        mark = next((found for core in cores if (found := _verbatim(core))), None)
+        shape = self._shape(node, cores, path, above)
+        shape = replace(shape, description=node.get("description") or shape.description)
+        shape = replace(shape, core=cores[-1] if cores else None)
+        return _bound(shape, mark, path) if mark else shape
+
+    def _resolved(self, node: JsonSchema, above: tuple[str, ...]) -> tuple[JsonSchema, tuple[str, ...]]:
+        while "$ref" in node:
+            name = node["$ref"].removeprefix("#/$defs/")
+            if name in above:
+                cycle = " -> ".join((*above[above.index(name) :], name))
+                if self.unroll == 0:
+                    hint = "a table has a fixed depth; state one: compile_schema(model, unroll=2)"
+                    raise SchemaError(f"recursive model: {cycle}", path=self.name, hint=hint)
+                if above.count(name) > self.unroll:
+                    raise _Cut(cycle)
+            above = (*above, name)
+            target = self.definitions[name]
+            marks = [*target.get(MARK, ()), *node.get(MARK, ())]
+            node = {**target, **{key: value for key, value in node.items() if key != "$ref"}, MARK: marks}
+        return node, above
+
+    def _shape(self, node: JsonSchema, cores: list[Any], path: str, above: tuple[str, ...]) -> Shape:
+        by_type = {core["type"]: core for core in cores}
+        if any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores):
+            return Shape("json", {})
+        parts = node.get("anyOf") or node.get("oneOf")
+        if parts:
+            return self._union(node, parts, path, above)
+        if "model" in by_type and by_type["model"].get("root_model"):
+            return self._root(node, by_type["model"], path, above)
+        kind = next((name for name in _OBJECTS if name in by_type), None)
+        if kind and json_types(node) <= {"object"}:
+            return self._object(node, by_type[kind], path, above)
+        if "enum" in node or "const" in node:
+            return self._enum(node, by_type, path)
+        return self._plain(node, cores, by_type, path, above)
+
+    def _plain(
+        self, node: JsonSchema, cores: list[Any], by_type: Mapping[str, Any], path: str, above: tuple[str, ...]
+    ) -> Shape:
+        if "named-tuple" in by_type or ("prefixItems" in node and "items" not in node):
+            return self._tuple(node, by_type, path, above)
+        if container := next((name for name in _LISTS if name in by_type and "items" in node), None):
+            return self._list(node, _LISTS[container], path, above)
+        if "dict" in by_type and isinstance(node.get("additionalProperties", True), dict | bool):
+            return self._map(node, by_type["dict"], path, above)
+        for name, kind in _SCALARS.items():
+            if name in by_type:
+                switched = kind == "str" and any(core["type"] in _SWITCHES for core in cores)
+                return self._scalar(node, "text" if switched else kind, by_type[name], path)
+        return self._by_json(node, path, above)
+
+    def _by_json(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
+        """A type of which only its JSON is known."""
+        types = json_types(node)
+        if "array" in types and isinstance(node.get("items"), dict) and "prefixItems" not in node:
+            return self._list(node, list, path, above)
+        if len(types) == 1 and (kind := _BY_JSON.get(next(iter(types)))):
+            return Shape(kind, _own(node))
+        what = "Any" if not types else f"a type that is only known as JSON {'/'.join(sorted(types))}"
+        raise SchemaError(what, path=path, hint=_ANY if not types else _NO_PLACE)
+
+    def _scalar(self, node: JsonSchema, kind: Kind, core: Mapping[str, Any], path: str) -> Shape:
+        shape = Shape(kind, _own(node))
+        if kind == "decimal":
+            return replace(shape, digits=_digits(core, path))
+        if kind == "datetime":
+            return replace(shape, naive=core.get("tz_constraint") == "naive")
+        if kind == "bytes":
+            if str(node.get("format", "")).startswith("base64"):  # Pydantic's own Base64Bytes reads the text itself
+                own = {"type": "string", "contentEncoding": node["format"]}
+                return replace(shape, encoded=True, schema=own)
+        return shape
+
+    def _root(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+        marks = node[MARK]
+        place = next(index for index, number in enumerate(marks) if self.cores[number] is core)
+        inner = self.read({**node, MARK: marks[:place]}, path, above)
+        return replace(inner, roots=inner.roots + 1)
+
+    def _union(self, node: JsonSchema, parts: list[JsonSchema], path: str, above: tuple[str, ...]) -> Shape:
+        around = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "discriminator", MARK)}
+        others = [part for part in parts if json_types(part) != {"null"}]
+        has_null = len(others) < len(parts)
+        if len(others) == 1:
+            inner = self.read({**others[0], **{k: v for k, v in around.items() if k == "description"}}, path, above)
+            schema = nullable({**inner.schema, **_own(around)}) if has_null else inner.schema
+            roots = self._roots_of(node)
+            return replace(inner, schema=schema, nullable=has_null or inner.nullable, roots=inner.roots + roots)
+        found: list[Shape] = []
+        for part in others:
+            try:
+                found.append(self.read(part, path, above))
+            except _Cut:
+                self.cuts.append(path)
+        if not found:
+            raise _Cut(path)
+        has_null = has_null or any(shape.nullable for shape in found)
+        return union_of(spliced(found), has_null, _own(around), self._roots_of(node))
+
+    def _roots_of(self, node: JsonSchema) -> int:
+        return sum(bool(self.cores[number].get("root_model")) for number in node.get(MARK, ()))
+
+    def _enum(self, node: JsonSchema, by_type: Mapping[str, Any], path: str) -> Shape:
+        if "enum" in by_type:
+            cls = by_type["enum"]["cls"]
+            members: list[Any] = list(by_type["enum"]["members"])
+        elif "literal" in by_type:
+            cls, members = None, list(by_type["literal"]["expected"])
+        else:
+            cls, members = None, list(as_enum(node)["enum"])
+        choices = _choices([member for member in members if member is not None], path)
+        if not choices:
+            return Shape("null", {"type": "null"})
+        has_null = None in members
+        values = [choice.json for choice in choices]
+        schema = as_enum(_own(node) | {"enum": [*values, None] if has_null else values})
+        return Shape("enum", schema, nullable=has_null, choices=choices, python=cls)
+
+    def _list(self, node: JsonSchema, container: type, path: str, above: tuple[str, ...]) -> Shape:
+        item = self.read(node["items"], f"{path}[*]", above)
+        return Shape("list", _own(node) | {"items": item.schema}, item=item, python=container)
+
+    def _tuple(self, node: JsonSchema, by_type: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+        if "items" in node and "prefixItems" in node:
+            raise SchemaError("a tuple of open length after fixed parts", path=path, hint="use a fixed tuple or a list")
+        parts = node.get("prefixItems", [])
+        items = tuple(self.read(part, f"{path}[{number}]", above) for number, part in enumerate(parts))
+        length = {"minItems": len(items), "maxItems": len(items)}  # an answer gives every part
+        schema = _own(node) | {"prefixItems": [item.schema for item in items]} | length
+        cls = by_type["named-tuple"]["cls"] if "named-tuple" in by_type else tuple
+        return Shape("tuple", schema, items=items, python=cls)
+
+    def _map(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+        given = node.get("additionalProperties", True)
+        value = self.read(given if isinstance(given, dict) else {}, f"{path}[*]", above)
+        names = node.get("propertyNames", {})
+        key = self.read(names | {"type": names.get("type", "string")}, f"{path}[key]", above)
+        key_types = {"int", "str", "text", "enum", "date", "datetime", "time", "decimal", "float", "bool"}
+        if key.nullable or key.kind not in key_types:
+            raise SchemaError(f"a dict with {key.kind} keys", path=path, hint="use str, int, date or Enum keys")
+        schema = {name: part for name, part in _own(node).items() if name != "propertyNames"}
+        schema["additionalProperties"] = value.schema
+        named = {k: v for k, v in key.schema.items() if k not in ("title", "description", "type", "format")}
+        if key.kind in ("str", "text") and named:
+            schema["propertyNames"] = named
+        elif key.kind == "enum":
+            schema["propertyNames"] = {"enum": [key_text(choice.json) for choice in key.choices]}
+        return Shape("map", schema, item=value, key=key)
+
+    def _object(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+        members = dict(_members(core))
+        names = _json_names(members, node, path)
+        required = node.get("required", [])
+        fields = [
+            self._field(name, names[name], node["properties"][names[name]], members[name], required, path, above)
+            for name in members
+            if names[name] in node.get("properties", {})
+        ]
+        _refuse_twins(fields, path)
+        cls = dict if core["type"] == "typed-dict" else core["cls"]
+        fields += _computed(core, path)
+        extra = self._extra(node, path, above)
+        if not fields and extra is None:
+            raise SchemaError("the model has no fields", path=path if path != "$" else self.name)
+        schema = _own(node) | {"additionalProperties": False if extra is None else extra.schema or True}
+        asked = [item for item in fields if not item.computed and not (item.cut and item.constant is ABSENT)]
+        schema["properties"] = {item.wire: item.shape.schema for item in asked}
+        if "required" in schema:
+            schema["required"] = [item.wire for item in asked if item.required]
+        return Shape("object", schema, fields=tuple(fields), extra=extra, python=cls)
+
+    def _extra(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape | None:
+        given = node.get("additionalProperties", False)
+        if given is False:
+            return None
+        if given is True or not {key for key in given if key != MARK}:
+            return Shape("json", {})
+        return self.read(given, f"{path}[*]", above)
+
+    def _field(  # noqa: PLR0913, PLR0917  # what a field is made of
+        self,
+        name: str,
+        wire: str,
+        node: JsonSchema,
+        core: Mapping[str, Any],
+        required: list[str],
+        path: str,
+        above: tuple[str, ...],
+    ) -> Field:
+        place = below(path, wire)
+        is_required, column = wire in required, not core.get("serialization_exclude")
+        try:
+            shape = self.read(node, place, above)
+        except _Cut:
+            constant, schema = _end(node, is_required)
+            self.cuts.append(place)
+            return Field(name, wire, Shape("null", schema), is_required, column, cut=True, constant=constant)
+        if not column and any_bound(shape):
+            raise SchemaError("Verbatim on an excluded field", path=place, hint="give the field a column")
+        return Field(name, wire, shape, is_required, column)
+
+
+def _end(node: JsonSchema, required: bool) -> tuple[Any, JsonSchema]:
+    """What stands where a recursion is cut off, and its schema: the default, null, or nothing in a list or map."""
+    if not required:
+        return ABSENT, {}
+    parts = node.get("anyOf", [node])
+    if any(json_types(part) == {"null"} for part in parts):
+        return None, {"type": "null"}
+    for part in parts:
+        if json_types(part) == {"array"} and not part.get("minItems"):
+            return [], {"type": "array", "maxItems": 0}
+        if json_types(part) == {"object"} and "additionalProperties" in part and not part.get("minProperties"):
+            return {}, {"type": "object", "maxProperties": 0}
+    raise _Cut("it has no field that may be left out, null or empty")
+
+
+def _members(core: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Field name → core schema of each field of a model, dataclass or TypedDict."""
+    while "fields" not in core or core["type"] == "dataclass":
+        core = core["schema"]
+    fields = core["fields"]
+    yield from fields.items() if isinstance(fields, dict) else ((item["name"], item) for item in fields)
+
+
+def _json_names(members: Mapping[str, Any], node: JsonSchema, path: str) -> dict[str, str]:
+    """Field name → name in JSON: the plain alias by which the model takes it."""
+    names: dict[str, str] = {}
+    for name, core in members.items():
+        alias = core.get("validation_alias", name)
+        if not isinstance(alias, str):
+            plain = [steps[0] for steps in alias if len(steps) == 1] if isinstance(alias[0], list) else []
+            if not plain:
+                hint = "use a plain alias, or AliasChoices with one"
+                raise SchemaError("an alias that is a path", path=below(path, name), hint=hint)
+            alias = plain[0]
+        names[name] = alias if alias in node.get("properties", {}) else name
+    return names
+
+
+def _refuse_twins(fields: list[Field], path: str) -> None:
+    taken: dict[str, str] = {}
+    for item in fields:
+        if item.wire in taken:
+            message = f"has the alias {item.wire!r} of the field {taken[item.wire]!r}"
+            raise SchemaError(message, path=below(path, item.name))
+        taken[item.wire] = item.name
+
+
+def _computed(core: Mapping[str, Any], path: str) -> list[Field]:
+    """Computed fields: columns that the model fills by itself."""
+    decorators = getattr(core["cls"], "__pydantic_decorators__", None)
+    found = decorators.computed_fields if decorators else {}
+    return [
+        Field(name, name, replace(read_type(item.info.return_type).shape, nullable=True), False, computed=True)
+        for name, item in found.items()
+    ]
+
+
+def _choices(members: list[Any], path: str) -> tuple[Choice, ...]:
+    """One choice for each value: by its member's name, its text, or its JSON where two texts are alike."""
+    try:
+        values = [to_jsonable_python(member) for member in members]
+    except PydanticSerializationError as error:
+        raise SchemaError(f"an enum value that JSON has not: {error}", path=path) from None
+    labels = [
+        member.name if isinstance(member, Enum) else value if isinstance(value, str) else json.dumps(value)
+        for member, value in zip(members, values, strict=True)
+    ]
+    if len(set(labels)) < len(labels):
+        labels = [json.dumps(value) for value in values]
+    return tuple(starmap(Choice, zip(labels, values, members, strict=True)))
+
+
+def _own(node: JsonSchema) -> JsonSchema:
+    """A node without marks and definitions."""
+    return {key: value for key, value in node.items() if key not in (MARK, "$defs", "discriminator")}
+
+
+def _definitions(core: Mapping[str, Any]) -> Iterator[Any]:
+    while core["type"] != "definitions":
+        if "schema" not in core:
+            return
+        core = core["schema"]
+    yield from core["definitions"]
+
+
+def _verbatim(core: Mapping[str, Any]) -> Verbatim | None:
+    return (core.get("metadata") or {}).get(VERBATIM)
+
+
+def _bound(shape: Shape, mark: Verbatim, path: str) -> Shape:
+    """The shape as `Verbatim` binds it, where it can."""
+    if shape.kind in BOUND_KINDS and not shape.roots:
+        return replace(shape, verbatim=mark)
+    if shape.kind == "list":
+        hint = "mark its items: list[Annotated[str, Verbatim('line')]]"
+        raise SchemaError("Verbatim on a list", path=path, hint=hint)
+    if shape.kind == "enum":
+        raise SchemaError("Verbatim on an enum", path=path, hint="an enum is a closed list already")
+    name = getattr(shape.python, "__name__", shape.kind)
+    raise SchemaError(f"Verbatim on {name}", path=path, hint="Verbatim binds str, int, float, Decimal and date")
+
+
+def _digits(core: Mapping[str, Any], path: str) -> tuple[int, int]:
+    """Precision and scale that hold whatever `max_digits` and `decimal_places` admit.
+
+    Without both 38 digits, 9 of them decimals; with `max_digits` alone that many before the point and up to 9 after.
+    """
+    digits, places = core.get("max_digits"), core.get("decimal_places")
+    scale = places if places is not None else 9 if digits is None else min(9, digits)
+    precision = 38 if digits is None else digits + (scale if places is None else 0)
+    if not 1 <= precision <= 76 or not 0 <= scale <= precision:
+        raise SchemaError(f"a Decimal of {precision} digits, {scale} decimals", path=path, hint="at most 76 digits")
+    return precision, scale

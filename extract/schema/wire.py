@@ -1,0 +1,378 @@
+"""A `Shape` as a profile carries it: the form of each node, and a loss for each constraint that is left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from extract.errors import SchemaError
+from extract.schema import forms
+from extract.schema.forms import Form
+from extract.schema.profiles import Abilities
+from extract.schema.shapes import EXTRA, TAG, Field, JsonSchema, Shape, any_bound, below
+from extract.schema.unions import json_class, told_apart
+
+Action = Literal["checked locally", "moved to description", "rewritten", "refused"]
+Decimals = Literal["number", "string"]
+Enums = Literal["value", "name"]
+
+RUNGS = ("array bounds", "numeric bounds", "formats", "big enums")  # what is given up, in this order
+BIG_ENUM = 50  # values; a bigger one goes into the description on the last rung
+_RUNG_KEYWORDS: tuple[frozenset[str], ...] = (
+    frozenset({"minItems", "maxItems"}),
+    frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
+    frozenset({"format"}),
+)
+# Keywords that say which values are allowed; others are annotations, which the wire does not need.
+STRUCTURE = frozenset(
+    {"type", "properties", "required", "items", "prefixItems", "additionalProperties", "anyOf", "enum", "const"}
+)
+CONSTRAINTS = frozenset(
+    {
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+        *("minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType", "contentSchema"),
+        *("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "additionalItems"),
+        *("minProperties", "maxProperties", "propertyNames", "patternProperties", "dependentRequired"),
+        *("dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"),
+        *("allOf", "oneOf", "not", "if", "then", "else", "$dynamicRef", "$recursiveRef"),
+    }
+)
+_PHRASES = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "matches {}",
+    "format": "format {}",
+    "contentEncoding": "{}",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "uniqueItems": "no item twice",
+    "minProperties": "at least {} entries",
+    "maxProperties": "at most {} entries",
+}
+_LONGEST_PHRASE = 120  # characters; a longer pattern tells a model nothing
+_TYPES = {"str": "string", "int": "integer", "float": "number", "decimal": "number", "bool": "boolean", "null": "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A constraint that the profile cannot carry: where, which keyword, and what happens instead.
+
+    `action` is "checked locally", "moved to description" (which the model reads, and is checked locally as well),
+    "rewritten" (`note` says into what) or "refused".
+    """
+
+    path: str
+    keyword: str
+    action: Action
+    value: Any = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        value = "" if self.value is None else f" {_brief(self.value)}"
+        return f"{self.path}: {self.keyword}{value} is {self.action}{f' {self.note}' if self.note else ''}"
+
+
+@dataclass
+class Writer:
+    """Writes the form of each shape for one profile, and notes what is lost."""
+
+    abilities: Abilities
+    decimals: Decimals
+    enums: Enums
+    relax: int
+    validate: Callable[[Shape], Callable[[Any], Any]]  # a shape → what makes its instance by itself
+    fits: Callable[[Shape, Any], bool]  # whether a Python value is of a shape
+    losses: list[Loss] = field(default_factory=list)
+
+    def form(self, shape: Shape, path: str) -> Form:
+        """The form of a shape; its schema says nothing yet of null."""
+        if shape.verbatim:
+            return self._bound(shape, path)
+        made = getattr(self, f"_{shape.kind}", self._scalar)(shape, path)
+        assert isinstance(made, Form)  # noqa: S101  # of a method that is found by name
+        if shape.nullable:
+            made.schema = self.with_null(made.schema)
+        return made
+
+    def with_null(self, schema: JsonSchema) -> JsonSchema:
+        """A schema on the wire that also takes null."""
+        if not self.abilities.null_types:
+            return schema | {"nullable": True}
+        if "anyOf" in schema:
+            return schema | {"anyOf": [*(part for part in schema["anyOf"] if part != {"type": "null"}), {"type": "null"}]}
+        if schema["type"] == "null" or isinstance(schema["type"], list):
+            return schema
+        found = schema | {"type": [schema["type"], "null"]}
+        return found | {"enum": [*schema["enum"], None]} if "enum" in schema else found
+
+    def lose(self, path: str, keyword: str, action: Action, value: Any = None, note: str = "") -> None:
+        self.losses.append(Loss(path, keyword, action, value, note))
+
+    def node(
+        self, shape: Shape, path: str, structure: JsonSchema, *, rewritten: bool = False, said: str = ""
+    ) -> JsonSchema:
+        """The structure with the shape's description and the constraints that the profile carries.
+
+        `rewritten`: what is on the wire is another type, so that no constraint of the shape fits it.
+        """
+        carried: JsonSchema = {}
+        phrases = [said] if said else []
+        for keyword, value in shape.schema.items():
+            if keyword not in CONSTRAINTS:
+                continue
+            if not rewritten and self._carries(keyword, value):
+                carried[keyword] = value
+            elif not rewritten and (bound := self._inclusive(shape, keyword, value)):
+                carried |= bound
+                self.lose(path, keyword, "rewritten", value, f"to {_brief(bound)}")
+            else:
+                phrases += self._moved(path, keyword, value)
+        description = _described(shape.description, phrases)
+        return structure | carried | ({"description": description} if description else {})
+
+    def _moved(self, path: str, keyword: str, value: Any) -> list[str]:
+        """The constraint in words, for the description; nothing where words do not help."""
+        phrase = _PHRASES[keyword].format(value) if keyword in _PHRASES and value is not False else ""
+        short = 0 < len(phrase) <= _LONGEST_PHRASE
+        self.lose(path, keyword, "moved to description" if short else "checked locally", value)
+        return [phrase] if short else []
+
+    def _carries(self, keyword: str, value: Any) -> bool:
+        if any(keyword in given_up for given_up in _RUNG_KEYWORDS[: self.relax]):
+            return False
+        if keyword == "format":
+            return self.abilities.formats is None or value in self.abilities.formats
+        return self.abilities.keywords is None or keyword in self.abilities.keywords
+
+    def _inclusive(self, shape: Shape, keyword: str, value: Any) -> JsonSchema:
+        """A bound of whole numbers as one that includes its limit."""
+        names = {"exclusiveMinimum": ("minimum", 1), "exclusiveMaximum": ("maximum", -1)}
+        if shape.kind != "int" or keyword not in names or type(value) is bool or value != int(value):
+            return {}
+        name, step = names[keyword]
+        inside = int(value) + step
+        taken = shape.schema.get(name)
+        tighter = inside if taken is None else (max if step > 0 else min)(inside, taken)
+        return {name: tighter} if self._carries(name, tighter) else {}
+
+    def _scalar(self, shape: Shape, path: str) -> Form:
+        if shape.digits:
+            self.lose(path, "decimal digits", "checked locally", list(shape.digits))
+        if shape.kind == "decimal" and self.decimals == "string":
+            self.lose(path, "type", "rewritten", "number", "to its digits as text")
+            schema = self.node(shape, path, {"type": "string"}, rewritten=True, said="a decimal number")
+            return forms.DecimalText(shape, schema)
+        return Form(shape, self.node(shape, path, {"type": _TYPES.get(shape.kind, "string")}))
+
+    def _bytes(self, shape: Shape, path: str) -> Form:
+        return forms.Bytes(shape, self.node(shape, path, {"type": "string"}, rewritten=self.abilities.keywords is not None))
+
+    def _json(self, shape: Shape, path: str) -> Form:
+        self.lose(path, "type", "rewritten", "any JSON", "to JSON text")
+        return forms.JsonText(shape, self.node(shape, path, {"type": "string"}, rewritten=True, said="JSON text"))
+
+    def _bound(self, shape: Shape, path: str) -> Form:
+        """A bound field is chosen among printed spans, so it is a string on the wire, whatever its type in the table."""
+        if shape.kind == "str":
+            made = Form(shape, self.node(shape, path, {"type": "string"}))
+        else:
+            self.lose(path, "type", "rewritten", _TYPES.get(shape.kind, "string"), "to a span of the record")
+            for keyword, value in shape.schema.items():
+                if keyword in CONSTRAINTS:
+                    self.lose(path, keyword, "checked locally", value)
+            if shape.digits:
+                self.lose(path, "decimal digits", "checked locally", list(shape.digits))
+            described = {"description": shape.description} if shape.description else {}
+            made = forms.Bound(shape, {"type": "string", **described})
+        if shape.nullable:
+            made.schema = self.with_null(made.schema)
+        return made
+
+    def _enum(self, shape: Shape, path: str) -> Form:
+        values = [choice.json for choice in shape.choices]
+        kinds = {json_class(Shape("enum", choices=(choice,))) for choice in shape.choices}
+        kind = "integer" if all(type(value) is int for value in values) else kinds.copy().pop()
+        by_name = self.enums == "name" and shape.python is not None
+        labelled = by_name or len(kinds) > 1 or kind not in self.abilities.enum_types
+        if labelled:
+            note = "to the names of its members" if shape.python else "to texts"
+            self.lose(path, "enum", "rewritten", values, note)
+            kind, values = "string", [choice.label for choice in shape.choices]
+        if self.relax >= len(RUNGS) and len(values) > BIG_ENUM:
+            self.lose(path, "enum", "moved to description", values, "as one list")
+            said = "one of: " + ", ".join(map(str, values))
+            return forms.Enumerated(shape, self.node(shape, path, {"type": kind}, said=said), labelled)
+        return forms.Enumerated(shape, self.node(shape, path, {"type": kind, "enum": values}), labelled)
+
+    def _list(self, shape: Shape, path: str) -> Form:
+        assert shape.item is not None  # noqa: S101  # of a list
+        item = self.form(shape.item, f"{path}[*]")
+        return forms.Items(shape, self.node(shape, path, {"type": "array", "items": item.schema}), item)
+
+    def _tuple(self, shape: Shape, path: str) -> Form:
+        self._refuse_bound(shape, path, "a tuple")
+        items = [self.form(part, f"{path}[{number}]") for number, part in enumerate(shape.items)]
+        if self.abilities.tuples and items:
+            structure = {"type": "array", "prefixItems": [item.schema for item in items]}
+            return forms.Parts(shape, self.node(shape, path, structure), items, named=False)
+        self.lose(path, "prefixItems", "rewritten", len(items), "to an object with a field for each part")
+        made = forms.Parts(shape, {}, items, named=True)
+        structure = self.object(dict(zip(made.names, [item.schema for item in items], strict=True)))
+        made.schema = self.node(replace(shape, schema=_without(shape.schema, "minItems", "maxItems")), path, structure)
+        return made
+
+    def _map(self, shape: Shape, path: str) -> Form:
+        self._refuse_bound(shape, path, "a dict")
+        assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
+        if self.abilities.maps:
+            value = self.form(shape.item, f"{path}[*]")
+            key = self._silent().form(shape.key, path)
+            structure = {"type": "object", "additionalProperties": value.schema}
+            return forms.Entries(shape, self.node(shape, path, structure), key, value, listed=False)
+        return self._entries(shape, path, "to a list of key and value")
+
+    def _entries(self, shape: Shape, path: str, note: str) -> forms.Entries:
+        assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
+        self.lose(path, "additionalProperties", "rewritten", None, note)
+        value = self.form(shape.item, f"{path}[*]")
+        key = self._silent().form(shape.key, path)
+        entry = self.object({forms.KEY: key.schema, forms.VALUE: value.schema})
+        bounds = {"minProperties": "minItems", "maxProperties": "maxItems"}
+        carried: JsonSchema = {}
+        for name, twin in bounds.items():
+            if name in shape.schema and self._carries(twin, shape.schema[name]):
+                carried[twin] = shape.schema[name]
+                self.lose(path, name, "rewritten", shape.schema[name], f"to {twin}")
+        rest = replace(shape, schema=_without(shape.schema, *(name for name, twin in bounds.items() if twin in carried)))
+        structure = {"type": "array", "items": entry, **carried}
+        schema = self.node(rest, path, structure, rewritten=True, said="a list of key and value")
+        return forms.Entries(shape, schema, key, value, listed=True)
+
+    def _object(self, shape: Shape, path: str) -> Form:
+        properties = [self._property(shape, item, path) for item in shape.asked]
+        for item in shape.fields:
+            if item.cut:
+                self.lose(below(path, item.wire), "$ref", "rewritten", None, "to nothing: the recursion is cut off here")
+        schemas = {item.field.wire: item.form.schema for item in properties}
+        extra, name = self._extra(shape, path)
+        if extra:
+            schemas[name] = extra.schema
+        optional = {p.field.wire for p in properties if not self.abilities.null_types and _may_be_left_out(p)}
+        structure = self.object(schemas, optional)
+        if shape.schema.get("additionalProperties") is not False and not extra:
+            structure |= self._left_open(shape, path)
+        schema = self.node(shape, path, structure)
+        return forms.Properties(
+            shape, schema, properties, extra, name, leave_out_nulls=not self.abilities.null_types
+        )
+
+    def _property(self, shape: Shape, item: Field, path: str) -> forms.Property:
+        place = below(path, item.wire)
+        made = self.form(item.shape, place)
+        if item.required:
+            return forms.Property(item, made)
+        if not item.shape.nullable and item.shape.kind != "null":
+            if self.abilities.null_types:
+                made.schema = self.with_null(made.schema)
+                self.lose(place, "required", "rewritten", None, "to null for what is left out")
+            return forms.Property(item, made, null_is_default=True)
+        if shape.python is not dict:  # a default, and an instance always has the field
+            return forms.Property(item, made)
+        if self.abilities.null_types:
+            made_schema = {"type": "array", "items": made.schema}
+            if self._carries("maxItems", 1):
+                made_schema["maxItems"] = 1
+            self._refuse_bound(item.shape, place, "a field that may be absent or null")
+            self.lose(place, "required", "rewritten", None, "to a list of at most one item: absent and null are two things")
+            made.schema = made_schema
+            return forms.Property(item, made, maybe=True)
+        return forms.Property(item, made)
+
+    def _extra(self, shape: Shape, path: str) -> tuple[forms.Entries | None, str]:
+        """The entries that carry undeclared properties, where the schema asks for such and the wire cannot say so."""
+        if shape.extra is None:
+            return None, ""
+        self._refuse_bound(shape.extra, path, "a dict")
+        name = EXTRA
+        while any(item.wire == name for item in shape.fields):
+            name += "_"
+        entries = Shape("map", {"type": "object"}, item=shape.extra, key=Shape("str"))
+        return self._entries(entries, path, f"to a list of key and value called {name!r}"), name
+
+    def _left_open(self, shape: Shape, path: str) -> JsonSchema:
+        if self.abilities.open:
+            return {"additionalProperties": True}
+        self.lose(path, "additionalProperties", "rewritten", True, "to false: the profile's objects are closed")
+        return {}
+
+    def object(self, properties: Mapping[str, JsonSchema], optional: set[str] | frozenset[str] = frozenset()) -> JsonSchema:
+        """A closed object on the wire, all fields required but for `optional`."""
+        required = [name for name in properties if name not in optional]
+        found: JsonSchema = {"type": "object", "properties": dict(properties), "required": required}
+        if self.abilities.ordering:
+            found["propertyOrdering"] = list(properties)
+        return found | {"additionalProperties": False}
+
+    def _union(self, shape: Shape, path: str) -> Form:
+        self._refuse_bound(shape, path, "a union")
+        tagged = not (self.abilities.any_of and told_apart(shape.branches))
+        made = [(branch.label, self.form(branch.shape, path)) for branch in shape.branches]
+        validators = [self.validate(branch.shape) for branch in shape.branches]
+        shapes = [branch.shape for branch in shape.branches]
+        union = forms.Union(
+            shape,
+            {},
+            made,
+            tagged,
+            validate=lambda number, value: validators[number](value),
+            fits=lambda number, value: self.fits(shapes[number], value),
+            leave_out_nulls=not self.abilities.null_types,
+        )
+        if tagged:
+            labels = [label for label, _ in made]
+            why = "one of them at a time" if self.abilities.any_of else "since there is no anyOf"
+            self.lose(path, "anyOf", "rewritten", labels, f"to a tag and one part for each, {why}")
+            parts = {label: self.with_null(form.schema) for label, form in made}
+            structure = self.object(
+                {TAG: {"type": "string", "enum": labels}, **parts},
+                set() if self.abilities.null_types else set(labels),
+            )
+            union.schema = self.node(shape, path, structure, said="`tag` says which part is filled, the others are null")
+            return union
+        union.schema = self.node(shape, path, {"anyOf": [form.schema for _, form in made]})
+        return union
+
+    def _refuse_bound(self, shape: Shape, path: str, where: str) -> None:
+        if any_bound(shape):
+            raise SchemaError(f"Verbatim inside {where}", path=path, hint="bind fields of models and items of lists")
+
+    def _silent(self) -> Writer:
+        """A writer whose losses are not noted: what a key cannot carry stands in `propertyNames`."""
+        return replace(self, losses=[])
+
+
+def _may_be_left_out(item: forms.Property) -> bool:
+    return item.field.shape.nullable or not item.field.required
+
+
+def _described(description: str | None, phrases: list[str]) -> str:
+    if not phrases:
+        return description or ""
+    said = "; ".join(phrases)
+    return f"{description} ({said})" if description else said[0].upper() + said[1:]
+
+
+def _without(schema: JsonSchema, *names: str) -> JsonSchema:
+    return {key: value for key, value in schema.items() if key not in names}
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}…"
