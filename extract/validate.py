@@ -1,19 +1,17 @@
-"""Completion → strict JSON → read back → spans read → JSON Schema → model → cells → semantic checks → `Outcome`. Pure."""
+"""Completion → strict JSON → read back → spans → JSON Schema → model → cells → semantic checks → `Outcome`. Pure."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
-
-from pydantic import ValidationError
 
 from extract.checks import Check, FieldCheck, run_check
 from extract.parse import ParseError, parse_json
-from extract.records import Completion, Issue, Outcome, Record, path_to, short
+from extract.records import Completion, Issue, Outcome, Record
 from extract.schema import CompiledSchema, Misfit, Reading, places
 from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
 from extract.verdict import Verdict
@@ -53,7 +51,7 @@ class Judge:
         try:
             instance = self.schema.instance(found, reading, {"record": outcome.record})
         except Misfit as misfit:
-            return replace(outcome, issues=tuple(_model_issues(misfit)))
+            return replace(outcome, issues=tuple(misfit.issues))
         row, issues, flags = self.schema.tabulator(instance)
         issues = issues or self._semantic_issues(instance, outcome.record)
         if issues:
@@ -110,18 +108,3 @@ def _unfinished(completion: Completion) -> Issue | None:
     if not completion.content or not completion.content.strip():
         return Issue("parse", "output.empty", "$", "the answer is empty")
     return None
-
-
-def _model_issues(misfit: Misfit) -> list[Issue]:
-    return [issue for path, error in misfit.errors for issue in _issues_of(path, error)]
-
-
-def _issues_of(path: str, error: ValidationError) -> list[Issue]:
-    return [
-        Issue("model", f"model.{item['type']}", _json_path(path, item["loc"]), item["msg"], short(item["input"]))
-        for item in error.errors(include_url=False, include_context=False)
-    ]
-
-
-def _json_path(path: str, steps: Iterable[int | str]) -> str:
-    return reduce(path_to, steps, path)

@@ -79,7 +79,7 @@ def _fields(shape: Shape) -> list[pa.Field]:
 
 
 def _column(shape: Shape, item: Field) -> pa.Field:
-    """Null stands also for what a dict has not: a TypedDict's NotRequired, a property that a schema does not require."""
+    """Null stands also for what a dict has not: NotRequired, a property that a schema does not require."""
     field = _field(item.name, item.shape)
     return field.with_nullable(True) if shape.python is dict and not item.required else field
 

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from extract.records import Issue, path_to
 from extract.schema.forms import choice_of, extras_of, value_of
-from extract.schema.nodes import json_text, sorted_values
+from extract.schema.nodes import json_text
 from extract.schema.shapes import ABSENT, TAG, Shape, extra_column, in_dictionary
 
 _INT64 = range(-(2**63), 2**63)
@@ -253,7 +253,7 @@ def _scalar(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
     return _plain_decimal(shape, value) if isinstance(value, Decimal) else value
 
 
-def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # noqa: C901, PLR0911  # a table of what can be wrong
+def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # a table of what can be wrong
     """Code and message for a value that the column cannot hold."""
     if isinstance(value, str):
         return None

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -19,7 +19,7 @@ from pydantic import ValidationError, create_model
 
 from extract.errors import SchemaError
 from extract.fingerprint import source_of, source_of_model, without_addresses
-from extract.records import path_to
+from extract.records import Issue, path_to, short
 from extract.schema.cells import Tabulator
 from extract.schema.forms import Properties, Reading, class_of
 from extract.schema.nodes import json_text
@@ -44,8 +44,20 @@ class Misfit(ValueError):  # noqa: N818  # it says what the answer is
     """JSON that the model refuses: its findings, each with the path that they start from."""
 
     def __init__(self, errors: list[tuple[str, ValidationError]]) -> None:
-        super().__init__("; ".join(f"{path}: {error}" for path, error in errors))
+        super().__init__("; ".join(f"{issue.path}: {issue.message}" for issue in _issues(errors)))
         self.errors = errors
+
+    @property
+    def issues(self) -> list[Issue]:
+        """Each finding with its place in the answer."""
+        return list(_issues(self.errors))
+
+
+def _issues(errors: Iterable[tuple[str, ValidationError]]) -> Iterator[Issue]:
+    for path, error in errors:
+        for item in error.errors(include_url=False, include_context=False):
+            place = reduce(path_to, item["loc"], path)
+            yield Issue("model", f"model.{item['type']}", place, item["msg"], short(item["input"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,13 +280,22 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
     reading = read_type(model, options.unroll)
     wrapped = reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
-        reading = read_type(create_model(_name_of(model), **{WRAPPED: (model, ...)}), options.unroll)
+        reading = read_type(create_model(_name_of(model), value=(model, ...)), options.unroll)
     fits = partial(_fits_type, {}, reading)
     writer = _writer(options, lambda shape: reading.validator_of(shape).validate_python, fits)
     form = writer.form(reading.shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
     return CompiledSchema(
-        model, options, reading.shape.schema, form.schema, tuple(writer.losses), reading.shape, form, fits, reading, wrapped
+        model,
+        options,
+        reading.shape.schema,
+        form.schema,
+        tuple(writer.losses),
+        reading.shape,
+        form,
+        fits,
+        reading,
+        wrapped,
     )
 
 
@@ -292,7 +313,7 @@ def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     assert isinstance(form, Properties)  # noqa: S101  # of an object
     for path in reading.cuts:
         writer.lose(path, "$ref", "rewritten", None, "to JSON text: the recursion is cut off here")
-    for path, keyword, value in reading.notes:
+    for path, keyword in reading.notes:
         writer.lose(path, keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
     return CompiledSchema(model, options, schema, form.schema, tuple(writer.losses), shape, form, fits, None, wrapped)
 
@@ -312,7 +333,8 @@ def _writer(
 def _wrapped(schema: JsonSchema) -> JsonSchema:
     """The schema of an object with the field `value`. An id of its own keeps the references inside it right."""
     inner = {"$id": "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
-    found = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
+    fields: JsonSchema = {"properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
+    found: JsonSchema = {"type": "object", **fields}
     return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
 
 
@@ -329,7 +351,7 @@ def _fits_json(root: JsonSchema, shape: Shape, value: Any) -> bool:
     kind = json_class(shape)
     if kind not in ("any", class_of(value)):
         return False
-    shared = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
+    shared: JsonSchema = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
     try:
         return Verdict({**shape.schema, **shared}).accepts(value)
     except SchemaError:  # a $ref to a place that is not shared
@@ -365,9 +387,11 @@ def _check_limits(compiled: CompiledSchema) -> None:
     """Published limits are refused before anything is paid."""
     found = list(warnings_of(compiled.size, PROFILES[compiled.profile].limits, automaton=False))
     if found:
-        raise SchemaError(f"the profile {compiled.profile!r} does not take this schema: {found[0]}", path="$", hint=(
-            "make it smaller, or ask for its fields in several requests: split_fields"
-        ))
+        raise SchemaError(
+            f"the profile {compiled.profile!r} does not take this schema: {found[0]}",
+            path="$",
+            hint=("make it smaller, or ask for its fields in several requests: split_fields"),
+        )
 
 
 def node_at(schema: JsonSchema, path: tuple[str, ...]) -> JsonSchema:

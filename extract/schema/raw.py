@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from extract.errors import SchemaError
-from extract.schema.nodes import as_enum, key_text, nullable, type_of
+from extract.schema.nodes import as_enum, key_text
 from extract.schema.shapes import ABSENT, Choice, Field, JsonSchema, Kind, Shape, below
 from extract.schema.unions import spliced, union_of
 
@@ -41,7 +41,7 @@ class RawReading:
 
     shape: Shape
     cuts: tuple[str, ...]
-    notes: tuple[tuple[str, str, Any], ...]  # path, keyword and value of what the tree does not follow
+    notes: tuple[tuple[str, str], ...]  # path and keyword of what the tree does not follow
 
 
 def read_raw(schema: JsonSchema, unroll: int = 0) -> RawReading:
@@ -65,7 +65,7 @@ class _Reader:
     depth: int
     nodes: int = 0
     cuts: list[str] = field(default_factory=list)
-    notes: list[tuple[str, str, Any]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def read(self, node: Any, path: str, above: tuple[str, ...], level: int = 0) -> Shape:
         """The shape of one node; `above` holds the references around it."""
@@ -76,7 +76,7 @@ class _Reader:
             return Shape("json", {})
         node, above = self._resolved(node, path, above)
         if level >= self.depth and not self._is_scalar(node):
-            self.notes.append((path, "depth", self.depth))
+            self.notes.append((path, "depth"))
             return _described(Shape("json", {}), node)
         node = self._merged(node, path, above)
         return _described(self._shape(as_enum(node), path, above, level), node)
@@ -122,7 +122,10 @@ class _Reader:
 
     def _anchor(self, name: str, path: str) -> Any:
         for node in _nodes(self.root):
-            if name in (node.get("$anchor"), node.get("$dynamicAnchor")) or node.get("$id", node.get("id")) == f"#{name}":
+            if (
+                name in (node.get("$anchor"), node.get("$dynamicAnchor"))
+                or node.get("$id", node.get("id")) == f"#{name}"
+            ):
                 return node
         raise SchemaError(f"$ref names nothing: #{name}", path=path, hint="see $defs")
 
@@ -150,7 +153,7 @@ class _Reader:
         if not types:
             return self._union(node, parts, path, above, level) if parts else Shape("json", node)
         if "anyOf" in node:
-            self.notes.append((path, "anyOf", None))
+            self.notes.append((path, "anyOf"))
         has_null = "null" in types and len(types) > 1
         shapes = [self._of_type(kind, node, path, above, level) for kind in types if kind != "null" or not has_null]
         if len(shapes) == 1:
@@ -168,7 +171,7 @@ class _Reader:
         found = [kind for kind, keywords in _IMPLIES.items() if any(keyword in node for keyword in keywords)]
         if len(found) != 1:
             return []
-        self.notes.append((path, "type", found[0]))
+        self.notes.append((path, "type"))
         return found
 
     def _of_type(self, kind: str, node: JsonSchema, path: str, above: tuple[str, ...], level: int) -> Shape:
@@ -177,17 +180,17 @@ class _Reader:
         if kind == "array":
             return self._list(node, path, above, level)
         if kind not in _KINDS:
-            raise SchemaError(f"type {kind!r} is no JSON type", path=path, hint=f"one of {', '.join((*_KINDS, 'array', 'object'))}")
+            raise SchemaError(
+                f"type {kind!r} is no JSON type", path=path, hint=f"one of {', '.join((*_KINDS, 'array', 'object'))}"
+            )
         own = {key: value for key, value in node.items() if key != "anyOf"} | {"type": kind}
         if kind == "string" and (typed := _FORMATS.get(str(node.get("format")))):
             return Shape(typed, own)
         return Shape(_KINDS[kind], own)
 
-    def _union(
-        self, node: JsonSchema, parts: Sequence[Any], path: str, above: tuple[str, ...], level: int
-    ) -> Shape:
+    def _union(self, node: JsonSchema, parts: Sequence[Any], path: str, above: tuple[str, ...], level: int) -> Shape:
         if "anyOf" not in node:
-            self.notes.append((path, "oneOf", None))
+            self.notes.append((path, "oneOf"))
         shapes = [self.read(part, path, above, level) for part in parts]
         others = [shape for shape in shapes if shape.kind != "null"]
         has_null = len(others) < len(shapes) or any(shape.nullable for shape in others)

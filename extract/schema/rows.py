@@ -54,9 +54,7 @@ def _tuple(shape: Shape, cell: Mapping[str, Any], validated: Validated) -> list[
 
 def _map(shape: Shape, cell: Any, validated: Validated) -> dict[Any, Any]:
     assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
-    return {
-        input_of(shape.key, key, validated): input_of(shape.item, value, validated) for key, value in _pairs(cell)
-    }
+    return {input_of(shape.key, key, validated): input_of(shape.item, value, validated) for key, value in _pairs(cell)}
 
 
 def _union(shape: Shape, cell: Mapping[str, Any], validated: Validated) -> Any:

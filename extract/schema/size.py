@@ -85,14 +85,15 @@ def _states(node: JsonSchema) -> int:
         return sum(len(str(value)) for value in node["enum"])
     inner = sum(map(_states, _children(node))) + sum(len(name) + 4 for name in node.get("properties", ()))
     if "items" in node:
-        return min(_MOST, (inner + 2) * max(1, node.get("maxItems", 1), node.get("minItems", 1)))
+        times: int = max(1, node.get("maxItems", 1), node.get("minItems", 1))
+        return min(_MOST, (inner + 2) * times)
     kinds = node.get("type", ())
     own = sum(_BASE.get(kind, 2) for kind in ([kinds] if isinstance(kinds, str) else kinds))
     return inner + own + _format_states(node) + _bound_states(node)
 
 
 def _format_states(node: JsonSchema) -> int:
-    return _FORMAT_STATES.get(node["format"], _OTHER_FORMAT) if "format" in node else 0
+    return _FORMAT_STATES.get(str(node["format"]), _OTHER_FORMAT) if "format" in node else 0
 
 
 def _bound_states(node: JsonSchema) -> int:

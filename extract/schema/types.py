@@ -231,10 +231,9 @@ class _Reader:
             return replace(shape, digits=_digits(core, path))
         if kind == "datetime":
             return replace(shape, naive=core.get("tz_constraint") == "naive")
-        if kind == "bytes":
-            if str(node.get("format", "")).startswith("base64"):  # Pydantic's own Base64Bytes reads the text itself
-                own = {"type": "string", "contentEncoding": node["format"]}
-                return replace(shape, encoded=True, schema=own)
+        if kind == "bytes" and str(node.get("format", "")).startswith("base64"):
+            own = {"type": "string", "contentEncoding": node["format"]}  # Pydantic's Base64Bytes reads the text itself
+            return replace(shape, encoded=True, schema=own)
         return shape
 
     def _root(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
@@ -343,7 +342,7 @@ class _Reader:
             return Shape("json", {})
         return self.read(given, f"{path}[*]", above)
 
-    def _field(  # noqa: PLR0913, PLR0917  # what a field is made of
+    def _field(  # what a field is made of
         self,
         name: str,
         wire: str,

@@ -47,9 +47,7 @@ def spliced(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
 def told_apart(branches: Sequence[Branch]) -> bool:
     """Whether each answer fits one branch alone, or reads the same by any that it fits."""
     shapes = [branch.shape for branch in branches]
-    return all(
-        _apart(one, other) for number, one in enumerate(shapes) for other in shapes[number + 1 :]
-    )
+    return all(_apart(one, other) for number, one in enumerate(shapes) for other in shapes[number + 1 :])
 
 
 def json_class(shape: Shape) -> str:
@@ -119,7 +117,11 @@ def _label(shape: Shape) -> str:
     """A name that a model understands: the class, the discriminator's value, or the kind."""
     if shape.kind == "object":
         for item in shape.asked:
-            if item.shape.kind == "enum" and len(item.shape.choices) == 1 and isinstance(item.shape.choices[0].json, str):
+            if (
+                item.shape.kind == "enum"
+                and len(item.shape.choices) == 1
+                and isinstance(item.shape.choices[0].json, str)
+            ):
                 return item.shape.choices[0].json
     if shape.kind in ("list", "map") and shape.item:
         return f"{shape.kind}_of_{_label(shape.item)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -106,7 +106,9 @@ class Writer:
         if not self.abilities.null_types:
             return schema | {"nullable": True}
         if "anyOf" in schema:
-            return schema | {"anyOf": [*(part for part in schema["anyOf"] if part != {"type": "null"}), {"type": "null"}]}
+            return schema | {
+                "anyOf": [*(part for part in schema["anyOf"] if part != {"type": "null"}), {"type": "null"}]
+            }
         if schema["type"] == "null" or isinstance(schema["type"], list):
             return schema
         found = schema | {"type": [schema["type"], "null"]}
@@ -172,14 +174,16 @@ class Writer:
         return Form(shape, self.node(shape, path, {"type": _TYPES.get(shape.kind, "string")}))
 
     def _bytes(self, shape: Shape, path: str) -> Form:
-        return forms.Bytes(shape, self.node(shape, path, {"type": "string"}, rewritten=self.abilities.keywords is not None))
+        return forms.Bytes(
+            shape, self.node(shape, path, {"type": "string"}, rewritten=self.abilities.keywords is not None)
+        )
 
     def _json(self, shape: Shape, path: str) -> Form:
         self.lose(path, "type", "rewritten", "any JSON", "to JSON text")
         return forms.JsonText(shape, self.node(shape, path, {"type": "string"}, rewritten=True, said="JSON text"))
 
     def _bound(self, shape: Shape, path: str) -> Form:
-        """A bound field is chosen among printed spans, so it is a string on the wire, whatever its type in the table."""
+        """A bound field is chosen among printed spans: a string on the wire, whatever its type in the table."""
         if shape.kind == "str":
             made = Form(shape, self.node(shape, path, {"type": "string"}))
         else:
@@ -250,7 +254,9 @@ class Writer:
             if name in shape.schema and self._carries(twin, shape.schema[name]):
                 carried[twin] = shape.schema[name]
                 self.lose(path, name, "rewritten", shape.schema[name], f"to {twin}")
-        rest = replace(shape, schema=_without(shape.schema, *(name for name, twin in bounds.items() if twin in carried)))
+        rest = replace(
+            shape, schema=_without(shape.schema, *(name for name, twin in bounds.items() if twin in carried))
+        )
         structure = {"type": "array", "items": entry, **carried}
         schema = self.node(rest, path, structure, rewritten=True, said="a list of key and value")
         return forms.Entries(shape, schema, key, value, listed=True)
@@ -259,7 +265,9 @@ class Writer:
         properties = [self._property(shape, item, path) for item in shape.asked]
         for item in shape.fields:
             if item.cut:
-                self.lose(below(path, item.wire), "$ref", "rewritten", None, "to nothing: the recursion is cut off here")
+                self.lose(
+                    below(path, item.wire), "$ref", "rewritten", None, "to nothing: the recursion is cut off here"
+                )
         schemas = {item.field.wire: item.form.schema for item in properties}
         extra, name = self._extra(shape, path)
         if extra:
@@ -269,9 +277,7 @@ class Writer:
         if shape.schema.get("additionalProperties") is not False and not extra:
             structure |= self._left_open(shape, path)
         schema = self.node(shape, path, structure)
-        return forms.Properties(
-            shape, schema, properties, extra, name, leave_out_nulls=not self.abilities.null_types
-        )
+        return forms.Properties(shape, schema, properties, extra, name, leave_out_nulls=not self.abilities.null_types)
 
     def _property(self, shape: Shape, item: Field, path: str) -> forms.Property:
         place = below(path, item.wire)
@@ -286,12 +292,11 @@ class Writer:
         if shape.python is not dict:  # a default, and an instance always has the field
             return forms.Property(item, made)
         if self.abilities.null_types:
-            made_schema = {"type": "array", "items": made.schema}
-            if self._carries("maxItems", 1):
-                made_schema["maxItems"] = 1
             self._refuse_bound(item.shape, place, "a field that may be absent or null")
-            self.lose(place, "required", "rewritten", None, "to a list of at most one item: absent and null are two things")
-            made.schema = made_schema
+            note = "to a list of at most one item: absent and null are two things"
+            self.lose(place, "required", "rewritten", None, note)
+            most: JsonSchema = {"maxItems": 1} if self._carries("maxItems", 1) else {}
+            made.schema = {"type": "array", "items": made.schema, **most}
             return forms.Property(item, made, maybe=True)
         return forms.Property(item, made)
 
@@ -312,7 +317,7 @@ class Writer:
         self.lose(path, "additionalProperties", "rewritten", True, "to false: the profile's objects are closed")
         return {}
 
-    def object(self, properties: Mapping[str, JsonSchema], optional: set[str] | frozenset[str] = frozenset()) -> JsonSchema:
+    def object(self, properties: Mapping[str, JsonSchema], optional: Set[str] = frozenset()) -> JsonSchema:
         """A closed object on the wire, all fields required but for `optional`."""
         required = [name for name in properties if name not in optional]
         found: JsonSchema = {"type": "object", "properties": dict(properties), "required": required}
@@ -344,7 +349,8 @@ class Writer:
                 {TAG: {"type": "string", "enum": labels}, **parts},
                 set() if self.abilities.null_types else set(labels),
             )
-            union.schema = self.node(shape, path, structure, said="`tag` says which part is filled, the others are null")
+            said = "`tag` says which part is filled, the others are null"
+            union.schema = self.node(shape, path, structure, said=said)
             return union
         union.schema = self.node(shape, path, {"anyOf": [form.schema for _, form in made]})
         return union
