@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import BaseModel
 
     from extract.api import Result
     from extract.checks import Check
@@ -28,7 +27,7 @@ class ExtractAccessor:
 
     def __call__(
         self,
-        schema: type[BaseModel],
+        schema: Any,
         prompt: Prompt | str,
         *,
         key: str | None = None,
@@ -53,13 +52,14 @@ class ExtractAccessor:
         from extract.api import run
         from extract.config import Limits, Model, Retry
         from extract.pipeline import RESERVED, Pipeline
+        from extract.schema import compile_schema, name_of
         from extract.sources import ROW_NUMBER
 
         names = [str(column) for column in self._frame.columns]
-        taken = {*schema.model_fields, *RESERVED, key or ROW_NUMBER}
+        taken = {*compile_schema(schema).arrow_schema.names, *RESERVED, key or ROW_NUMBER}
         passed = [column for column in names if column not in taken] if columns is None else columns
         pipeline = Pipeline(
-            name=name or _snake_case(schema.__name__),
+            name=name or _snake_case(name_of(schema)),
             schema=schema,
             prompt=prompt,
             key=key,

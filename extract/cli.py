@@ -163,36 +163,39 @@ def check(
 @app.command()
 def schema(
     model: Annotated[
-        str, typer.Argument(help="schemas/receipts.py:Receipt or schemas.receipts:Receipt.", metavar="MODEL")
+        str,
+        typer.Argument(
+            help="schemas/receipts.py:Receipt, schemas.receipts:Receipt, or a JSON Schema in a .json file.",
+            metavar="MODEL",
+        ),
     ],
-    profile: Annotated[str, typer.Option("--profile", help="gemini, page, openai, llamacpp or full.")] = "gemini",
-    form: Annotated[str, typer.Option("--form", help="Form of response_format: A, B or C.")] = "C",
+    profile: Annotated[
+        str, typer.Option("--profile", help="gemini, page, openai, llamacpp, function or full.")
+    ] = "gemini",
+    form: Annotated[
+        str | None, typer.Option("--form", help="Print only response_format, in the form A, B or C.")
+    ] = None,
+    unroll: Annotated[int, typer.Option("--unroll", help="Levels to which a recursive model is unrolled.")] = 0,
+    relax: Annotated[
+        int, typer.Option("--relax", help="Rungs to give up: array bounds, numeric bounds, formats, big enums.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model becomes: response_format, what it cannot carry, and the columns of the table."""
+    """Show what a model becomes: the wire schema, what it cannot carry, its size, and the columns of the table."""
     from extract.loading import load_model
     from extract.schema import compile_schema
+    from extract.schema.sheet import facts, sheet
 
-    if form not in ("A", "B", "C"):
+    if form not in (None, "A", "B", "C"):
         raise ConfigError(f"unknown form {form!r}", hint="A, B or C")
-    compiled = compile_schema(load_model(model), profile)  # type: ignore[arg-type]  # compile_schema checks it
-    response_format = compiled.response_format_as(form)  # type: ignore[arg-type]  # checked above
-    columns = {field.name: f"{field.type}{'' if field.nullable else ' not null'}" for field in compiled.arrow_schema}
-    losses = [str(loss) for loss in compiled.losses]
+    compiled = compile_schema(load_model(model), profile, unroll=unroll, relax=relax)  # type: ignore[arg-type]  # checked there
+    chosen: Any = form or "C"
     if as_json:
-        found = {
-            "response_format": response_format,
-            "json_schema": compiled.json_schema,
-            "losses": losses,
-            "columns": columns,
-        }
-        typer.echo(json.dumps(found, ensure_ascii=False))
-        return
-    typer.echo(json.dumps(response_format, indent=2, ensure_ascii=False))
-    typer.echo(f"\nWhat the profile {profile!r} does not carry:")
-    typer.echo("\n".join(f"  {loss}" for loss in losses) or "  nothing")
-    typer.echo("\nColumns:")
-    typer.echo("\n".join(f"  {name}: {kind}" for name, kind in columns.items()))
+        typer.echo(json.dumps(facts(compiled, chosen), ensure_ascii=False, default=str))
+    elif form is not None:
+        typer.echo(json.dumps(compiled.response_format_as(chosen), indent=2, ensure_ascii=False, default=str))
+    else:
+        typer.echo(sheet(compiled))
 
 
 @app.command()
@@ -284,6 +287,7 @@ def _chosen(
 
     from extract.loading import load_model, load_pipeline
     from extract.pipeline import Pipeline
+    from extract.schema import name_of
 
     source: str | None
     if (schema is None) != (prompt is None):
@@ -292,7 +296,7 @@ def _chosen(
         if len(arguments) != 1:
             raise ConfigError("with --schema and --prompt name one source, and no pipeline")
         model = load_model(schema)
-        pipeline, source = Pipeline(name=model.__name__.lower(), schema=model, prompt=prompt), arguments[0]
+        pipeline, source = Pipeline(name=name_of(model).lower(), schema=model, prompt=prompt), arguments[0]
     else:
         if len(arguments) > 2:
             raise ConfigError(f"one pipeline and one source, got {len(arguments)} words")

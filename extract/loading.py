@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -26,12 +27,26 @@ def load_pipeline(name: str) -> Pipeline:
     return found
 
 
-def load_model(name: str) -> type[BaseModel]:
-    """`schemas/receipts.py:Receipt` or `schemas.receipts:Receipt`; without a name, the module's one model."""
+def load_model(name: str) -> Any:
+    """`schemas/receipts.py:Receipt` or `schemas.receipts:Receipt`; without a name, the module's one model.
+
+    Any type that a schema can be compiled from will do, a JSON Schema in a `.json` file too.
+    """
+    if name.endswith(".json"):
+        return _json_schema(Path(name))
     place, attribute = _split(name)
-    found = _object(place, attribute) if attribute else _only_model(place)
-    if not (isinstance(found, type) and issubclass(found, BaseModel)):
-        raise ConfigError(f"{name}: not a Pydantic model class")
+    return _object(place, attribute) if attribute else _only_model(place)
+
+
+def _json_schema(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} is no JSON Schema", hint="it must hold an object")
     return found
 
 

@@ -23,7 +23,7 @@ MAX_TEXT = 4_000_000  # characters; a larger one would hold up all other records
 
 _UNREAD = object()
 _SHAPE = bytes.maketrans(b"123456789E-", b"000000000e+")
-_ODD_NUMBERS = (b"0" * 100, b"e000", b"e+000")  # in that shape: what may be beyond MAX_DIGITS
+_ODD_NUMBERS = (b"0" * 100, b"0e000", b"0e+000")  # in that shape: what may be beyond MAX_DIGITS
 
 
 class ParseError(ValueError):
@@ -52,9 +52,7 @@ def _read_fast(text: str) -> Any:
         shape = data.translate(_SHAPE)
         if any(odd in shape for odd in _ODD_NUMBERS):
             return _UNREAD
-        return jiter.from_json(
-            data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal", cache_mode="keys"
-        )
+        return jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal")
     except ValueError:  # no JSON, or half of a surrogate pair
         return _UNREAD
 

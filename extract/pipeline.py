@@ -13,8 +13,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from extract.checks import Check, FieldCheck
 from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
@@ -22,7 +20,7 @@ from extract.errors import ConfigError
 from extract.fingerprint import source_of
 from extract.prompts import Prompt
 from extract.requests import RequestBuilder
-from extract.schema import CompiledSchema, Profile, Shape, compile_schema
+from extract.schema import CompiledSchema, Decimals, Enums, Profile, Shape, compile_schema
 from extract.sources import Source
 from extract.validate import Judge
 
@@ -41,7 +39,8 @@ class Pipeline:
     """Schema + prompt + checks + settings.
 
     name: letters, digits, "_", "-"; the run directory is `out/<name>` unless told otherwise.
-    schema: a Pydantic model. prompt: a `Prompt`, or the user template alone.
+    schema: a Pydantic model, or any type that `compile_schema` takes; `unroll`, `decimals` and `enums` are its options.
+    prompt: a `Prompt`, or the user template alone.
     source: path, DataFrame or Arrow table, overridden by the one given to `run`. key: its key column; None: row number.
     columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`.
     profile: what the endpoint honours of JSON Schema. format: of the table's shards, "parquet" or "csv".
@@ -52,7 +51,7 @@ class Pipeline:
     """
 
     name: str
-    schema: type[BaseModel]
+    schema: Any
     prompt: Prompt | str
     source: Any = None
     key: str | None = None
@@ -63,6 +62,9 @@ class Pipeline:
     retry: Retry = Retry()
     endpoint: Endpoint | None = None  # None: from the environment
     profile: Profile = "gemini"
+    unroll: int = 0  # levels to which a recursive model is unrolled
+    decimals: Decimals = "number"  # a Decimal on the wire: "number" or "string"
+    enums: Enums = "value"  # an Enum on the wire: by "value" or by "name"
     format: TableFormat = "parquet"
     shard_rows: int = SHARD_ROWS
     share_answers: bool = True
@@ -141,7 +143,9 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     source.check()
     prompt = pipeline.prompt if isinstance(pipeline.prompt, Prompt) else Prompt(user=pipeline.prompt)
     prompt.check(source.columns)
-    schema = compile_schema(pipeline.schema, pipeline.profile)
+    schema = compile_schema(
+        pipeline.schema, pipeline.profile, unroll=pipeline.unroll, decimals=pipeline.decimals, enums=pipeline.enums
+    )
     _check_columns(pipeline, source, schema)
     for check in pipeline.checks:
         _check_check(check, schema.shape, source.columns)

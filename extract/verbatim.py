@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
@@ -63,8 +63,8 @@ class Verbatim:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The type's own schema, with this mark in its metadata."""
         schema = handler(source)
-        schema["metadata"] = {**schema.get("metadata", {}), VERBATIM: self}  # type: ignore[typeddict-item]
-        return schema
+        known: dict[str, Any] = dict(schema.get("metadata", {}))
+        return cast("CoreSchema", {**schema, "metadata": known | {VERBATIM: self}})
 
     def __post_init__(self) -> None:
         if isinstance(self.kind, str) and self.kind.isidentifier() and self.kind not in KINDS:

@@ -34,7 +34,7 @@ from extract.records import Issue, path_to
 
 MAX_ISSUES = 100  # of one answer; more tell nothing new
 MAX_DEPTH = 240  # objects and lists of a schema within each other; jsonschema-rs ends at 255
-MAX_NODES = 1_000_000  # values in a schema; a megabyte has fewer
+MAX_NODES = 600_000  # values in a schema; a megabyte has fewer
 MAX_ROUNDS = 100_000  # schemas that judge one and the same value
 MAX_STEPS = 20_000  # of jsonschema in writing messages, some 0.3 s
 MAX_STEPS_ALONE = 200_000  # where it judges alone
@@ -237,20 +237,21 @@ def _shown(path: _Path) -> str:
 
 
 def _refuse_size(schema: Any) -> None:
+    """Level by level, so that neither depth nor a part that holds itself matters."""
     level, count = [schema], 1
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for node in level:
+            if type(node) is str or node is None:
+                continue
             if isinstance(node, Mapping):
+                below.extend(node.values())
                 if not all(isinstance(key, str) for key in node):
                     raise SchemaError("a key of the schema is no text", path="$")
-                below.extend(node.values())
             elif isinstance(node, list | tuple):
                 below.extend(node)
-            elif not isinstance(node, str | int | float | Decimal | None):
-                raise SchemaError(f"the schema holds a {type(node).__name__}, which JSON has not", path="$")
-            elif isinstance(node, float | Decimal) and not math.isfinite(node):
-                raise SchemaError(f"the schema holds {node}, which JSON has not", path="$")
+            else:
+                _refuse_value(node)
             if count + len(below) > MAX_NODES:
                 raise SchemaError(f"the schema has more than {MAX_NODES:,} values", path="$", hint="split it")
         if not below:
@@ -258,6 +259,13 @@ def _refuse_size(schema: Any) -> None:
         count += len(below)
         level = below
     raise SchemaError(f"the schema is nested more than {MAX_DEPTH} levels deep", path="$", hint="use $defs and $ref")
+
+
+def _refuse_value(value: Any) -> None:
+    if not isinstance(value, str | int | float | Decimal):
+        raise SchemaError(f"the schema holds a value of type {type(value).__name__}, which JSON has not", path="$")
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        raise SchemaError(f"the schema holds {value}, which JSON has not", path="$")
 
 
 def _compile(form: _Form, whole: Any, others: Mapping[str, Any]) -> jsonschema_rs.Validator | SchemaError:

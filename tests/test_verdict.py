@@ -305,9 +305,9 @@ LOOP["properties"] = {"a": LOOP}
         (deep(MAX_DEPTH, items), "$", "240 levels"),
         (deep(100_000, items), "$", "240 levels"),
         (LOOP, "$", "240 levels"),
-        (deep(60, lambda schema: {"allOf": [schema, schema]}), "$", "1,000,000 values"),
+        (deep(60, lambda schema: {"allOf": [schema, schema]}), "$", "600,000 values"),
         ({"$schema": "http://json-schema.org/draft-03/schema#"}, "$['$schema']", "too old a draft"),
-        ({"const": object()}, "$", "holds a object"),
+        ({"const": object()}, "$", "of type object"),
         ({"const": float("nan")}, "$", "holds nan"),
         ({1: 2}, "$", "no text"),
         ([1], "$", "no schema"),
@@ -321,7 +321,7 @@ def test_a_schema_that_cannot_be_is_refused_at_once(schema: Any, path: str, mess
     start = time.thread_time()
     with pytest.raises(SchemaError) as caught:
         Verdict(schema)
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < 3  # a second, on a machine that does nothing else
     assert path == caught.value.path
     assert message in str(caught.value)
 

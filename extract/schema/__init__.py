@@ -1,15 +1,17 @@
 """Type → JSON Schema → `response_format`, the way back, and the types of the table."""
 
-from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, node_at, places
+from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, name_of, node_at, places
 from extract.schema.forms import Reading
 from extract.schema.profiles import PROFILES, Profile
 from extract.schema.shapes import JsonSchema, Shape
-from extract.schema.wire import RUNGS, Loss
+from extract.schema.wire import RUNGS, Decimals, Enums, Loss
 
 __all__ = [
     "PROFILES",
     "RUNGS",
     "CompiledSchema",
+    "Decimals",
+    "Enums",
     "Form",
     "JsonSchema",
     "Loss",
@@ -18,6 +20,7 @@ __all__ = [
     "Reading",
     "Shape",
     "compile_schema",
+    "name_of",
     "node_at",
     "places",
 ]

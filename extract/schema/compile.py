@@ -93,7 +93,7 @@ class CompiledSchema:
     @property
     def name(self) -> str:
         """The schema's name on the wire: letters, digits, "_" and "-", at most 64."""
-        return re.sub(r"[^A-Za-z0-9_-]", "_", _name_of(self.model))[:64]
+        return re.sub(r"[^A-Za-z0-9_-]", "_", name_of(self.model))[:64]
 
     @property
     def response_format(self) -> JsonSchema:
@@ -280,7 +280,7 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
     reading = read_type(model, options.unroll)
     wrapped = reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
-        reading = read_type(create_model(_name_of(model), value=(model, ...)), options.unroll)
+        reading = read_type(create_model(name_of(model), value=(model, ...)), options.unroll)
     fits = partial(_fits_type, {}, reading)
     writer = _writer(options, lambda shape: reading.validator_of(shape).validate_python, fits)
     form = writer.form(reading.shape, "$")
@@ -362,7 +362,8 @@ def _is_type(model: Any) -> bool:
     return isinstance(model, type) or get_origin(model) is not None or hasattr(model, "__supertype__")
 
 
-def _name_of(model: Any) -> str:
+def name_of(model: Any) -> str:
+    """What a type is called; `answer` for what has no name."""
     if isinstance(model, Mapping):
         return str(model.get("title") or "answer")
     if isinstance(model, type):

@@ -18,6 +18,7 @@ from extract.errors import SchemaError
 from extract.schema.profiles import PROFILES
 
 SECONDS = 1.0  # of this process's own time
+PLACE = r"\$(\.properties)?\.thing\b"  # of the property `thing`: in an answer or in the schema
 
 profiles = pytest.mark.parametrize("profile", PROFILES)
 some_profiles = pytest.mark.parametrize("profile", ["gemini", "openai", "full"])
@@ -203,7 +204,7 @@ def test_a_model_without_fields_is_refused_or_compiles() -> None:
 )
 def test_a_reference_to_the_outside_is_refused_and_not_fetched(reference: str, profile: Any) -> None:
     error = refusal(schema_of({"$ref": reference}), profile)
-    assert error.path.startswith("$.thing")
+    assert re.match(PLACE, error.path)
     assert "$ref" in str(error)
     assert reference in str(error)
 
@@ -212,7 +213,7 @@ def test_a_reference_to_the_outside_is_refused_and_not_fetched(reference: str, p
 @pytest.mark.parametrize("reference", ["#/$defs/nowhere", "#nowhere", "#/properties/thing/items/7", "#/%", "#/type"])
 def test_a_reference_to_nothing_is_refused(reference: str, profile: Any) -> None:
     error = refusal(schema_of({"$ref": reference}), profile)
-    assert error.path.startswith("$.thing")
+    assert re.match(PLACE, error.path)
     assert "$ref" in str(error)
     assert reference in str(error)
 
@@ -222,7 +223,7 @@ def test_a_loop_of_references_is_refused(profile: Any) -> None:
     """a → b → a with nothing between, and a reference to itself: no value is described."""
     loop = schema_of({"$ref": "#/$defs/a"}) | {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
     error = refusal(loop, profile)
-    assert error.path.startswith("$.thing")
+    assert re.match(PLACE, error.path)
     assert "$ref" in str(error)
     refusal({"$ref": "#"}, profile)
     refusal(schema_of({"$ref": "#/properties/thing"}), profile)
@@ -279,7 +280,7 @@ LACKING = [r"(?<=a)b{,2}(", "[", "(?P<x>a)(?P<x>b)", "*a", r"\p{Nonsense}", "a{2
 def test_a_pattern_that_the_local_engine_lacks_is_refused(pattern: str, profile: Any) -> None:
     """Nobody could check it; path, keyword and pattern are named."""
     error = refusal(schema_of({"type": "string", "pattern": pattern}), profile)
-    assert error.path == "$.thing"
+    assert re.match(PLACE, error.path)
     assert "pattern" in str(error)
     assert pattern in str(error)
 
@@ -340,7 +341,7 @@ def test_a_pattern_key_that_the_local_engine_lacks_is_refused(profile: Any) -> N
 def test_an_invalid_schema_is_refused(node: Any, keyword: str, profile: Any) -> None:
     """The place and the keyword are named."""
     error = refusal(schema_of(node), profile)
-    assert error.path.startswith("$.thing")
+    assert re.match(PLACE, error.path)
     assert re.search(keyword, str(error))
 
 
