@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from extract.errors import ConfigError, ExtractError
 from extract.pipeline import Pipeline
+from extract.schema import is_compilable
 
 
 def load_pipeline(name: str) -> Pipeline:
@@ -35,7 +36,10 @@ def load_model(name: str) -> Any:
     if name.endswith(".json"):
         return _json_schema(Path(name))
     place, attribute = _split(name)
-    return _object(place, attribute) if attribute else _only_model(place)
+    found = _object(place, attribute) if attribute else _only_model(place)
+    if not is_compilable(found):
+        raise ConfigError(f"{name}: not a Pydantic model, another type or a JSON Schema")
+    return found
 
 
 def _json_schema(path: Path) -> dict[str, Any]:

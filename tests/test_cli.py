@@ -271,7 +271,7 @@ def test_check_names_the_records_that_cannot_be_asked(folder: Path, run: Run, se
 
 def test_schema_shows_wire_losses_and_columns(folder: Path, run: Run) -> None:
     """`schema` prints response_format, losses and the columns."""
-    code, out, _ = run("schema", "flow.py:Item", "--form", "B")
+    code, out, _ = run("schema", "flow.py:Item")
     assert 0 == code
     assert '"additionalProperties": false' in out
     assert "price: double not null" in out

@@ -174,7 +174,7 @@ def printed(folder: Path, *arguments: str) -> str:
 def test_the_tutorial_shows_what_is_printed(shop: Path) -> None:
     """Of the commands that ask no model."""
     shown = blocks(read("tutorial.md"), "text")
-    columns = next(block for block in shown if "Columns:" in block)
+    columns = next(block for block in shown if "Columns of the table:" in block)
     survey = next(block for block in shown if "cost unknown" in block)
     assert printed(shop, "schema", "shop/receipt.py").endswith(columns)
     assert survey == printed(shop, "check", "shop/receipts.py", "--local")

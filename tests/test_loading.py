@@ -93,7 +93,7 @@ def test_what_is_not_there_is_told_with_what_is(name: str, message: str) -> None
     [
         ("flows/things.py", "2 models .Thing, Name.*say which"),
         ("empty.py", "0 models .none"),
-        ("flows/things.py:number", "not a Pydantic model class"),
+        ("flows/things.py:number", "not a Pydantic model, another type"),
     ],
 )
 def test_a_model_that_is_not_clear_is_asked_for(name: str, message: str) -> None:

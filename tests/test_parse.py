@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.parse import MAX_DEPTH, MAX_DIGITS, ParseError, _read_carefully, parse_json
+from extract.parse import _UNREAD, MAX_DEPTH, MAX_DIGITS, ParseError, _read_carefully, _read_fast, parse_json
 from tests.support import SHARED
 
 JSON = st.recursive(
@@ -173,6 +173,17 @@ def test_the_suite_of_texts_is_read_as_before() -> None:
         taken = isinstance(found, str) or found.code == "parse.duplicate_key"  # valid for the suite, not for us
         assert case["expect"] in ("either", "accept" if taken else "reject"), case["name"]
     assert 318 == seen
+
+
+def test_ordinary_answers_are_read_by_the_fast_reader() -> None:
+    """Codes with letters and long numbers among them, which only look like exponents."""
+    for text in (
+        '{"vat": "DE123456789", "iban": "DE89370400440532013000", "total": -12.50}',
+        "[1e99, 0.1, null, true]",
+    ):
+        assert _read_fast(text) is not _UNREAD
+    for text in ("1e100", "9" * 100, '{"a": 1, "a": 1}', "NaN"):
+        assert _read_fast(text) is _UNREAD
 
 
 @given(value=JSON)

@@ -1,6 +1,6 @@
 """Type → JSON Schema → `response_format`, the way back, and the types of the table."""
 
-from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, name_of, node_at, places
+from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, is_compilable, name_of, node_at, places
 from extract.schema.forms import Reading
 from extract.schema.profiles import PROFILES, Profile
 from extract.schema.shapes import JsonSchema, Shape
@@ -20,6 +20,7 @@ __all__ = [
     "Reading",
     "Shape",
     "compile_schema",
+    "is_compilable",
     "name_of",
     "node_at",
     "places",

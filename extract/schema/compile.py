@@ -273,9 +273,10 @@ def compile_schema(
 
 
 def _compile_type(model: Any, options: Options) -> CompiledSchema:
-    if not _is_type(model):
+    if not is_compilable(model):
         raise SchemaError(
-            f"a type or a JSON Schema is needed, got {model!r}"[:200], hint="a Pydantic model, or a dict with a schema"
+            f"a type or a JSON Schema is needed, got a {type(model).__name__}",
+            hint="a Pydantic model, or a dict with a schema",
         )
     reading = read_type(model, options.unroll)
     wrapped = reading.shape.kind != "object" or reading.shape.nullable
@@ -358,8 +359,10 @@ def _fits_json(root: JsonSchema, shape: Shape, value: Any) -> bool:
         return True
 
 
-def _is_type(model: Any) -> bool:
-    return isinstance(model, type) or get_origin(model) is not None or hasattr(model, "__supertype__")
+def is_compilable(model: Any) -> bool:
+    """Whether it is of a kind that `compile_schema` takes: a type, or a JSON Schema as a dict."""
+    named = hasattr(model, "__supertype__") or hasattr(model, "__value__")  # NewType, and `type X = …`
+    return isinstance(model, type | Mapping) or get_origin(model) is not None or named
 
 
 def name_of(model: Any) -> str:
