@@ -17,7 +17,8 @@ from extract.schema.profiles import PROFILES
 PAGE = Path(__file__).parent / "schemas.md"
 SCHEMAS = Path(__file__).parents[1] / ".." / "shared/vectors/json_schema/schemastore/schemas.jsonl"
 OUTCOMES = ("exact", "rewritten", "relaxed", "refused")
-SHORT = {"checked locally": "checked locally", "moved to description": "described", "rewritten": "rewritten"}
+SHORT = {"checked locally": "checked here", "moved to description": "described", "rewritten": "rewritten"}
+LONGEST_REASON = 90  # characters
 
 
 class Cell(NamedTuple):
@@ -28,8 +29,8 @@ class Cell(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        counts = [f"{self.counts[action]} {word}" for action, word in SHORT.items() if self.counts[action]]
-        return "<br>".join([f"**{self.outcome}**", *counts, *([self.reason] if self.reason else [])])
+        counts = ", ".join(f"{self.counts[action]} {word}" for action, word in SHORT.items() if self.counts[action])
+        return "; ".join(part for part in (f"**{self.outcome}**", counts, self.reason) if part)
 
 
 def cell(schema: Any, profile: Any) -> Cell:
@@ -37,7 +38,7 @@ def cell(schema: Any, profile: Any) -> Cell:
     try:
         losses = compile_schema(schema, profile).losses
     except SchemaError as error:
-        return Cell("refused", Counter(), escaped(str(error)))
+        return Cell("refused", Counter(), shortened(error.message.removeprefix(f"{error.path}: ")))
     counts = Counter(str(loss.action) for loss in losses)
     relaxed = counts["checked locally"] + counts["moved to description"] > 0
     outcome = "relaxed" if relaxed else "rewritten" if losses else "exact"
@@ -53,8 +54,9 @@ def main_reason(losses: Iterable[Loss], outcome: str) -> str:
     return f"`{keyword}` × {count}"
 
 
-def escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def shortened(text: str) -> str:
+    line = text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
 
 
 def store_table() -> str:

@@ -34,6 +34,7 @@ class ErrorClass(StrEnum):
     CONFIG = "config"  # stop the job
     REQUEST = "request"  # quarantine the record
     POLICY = "policy"  # quarantine the record
+    SCHEMA = "schema_too_complex"  # ask again with a schema that demands less
     RATE = "rate"  # wait as told, try again
     TRANSIENT = "transient"  # back off, try again
 

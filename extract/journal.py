@@ -42,6 +42,9 @@ CREATE TABLE totals (requests INTEGER NOT NULL, retries INTEGER NOT NULL, input_
                      output_tokens INTEGER NOT NULL, cost_usd REAL, answers INTEGER NOT NULL);
 INSERT INTO totals VALUES (0, 0, 0, 0, NULL, 0);
 """
+_INDEX = """
+CREATE INDEX IF NOT EXISTS answers_too_complex ON answers (kind) WHERE kind = 'schema_too_complex'
+"""  # small, since there are few; older journals get it when they are opened
 COMPLETION = "completion"
 _FLUSH = "flush"  # an entry that is only waited for
 _FORGET = "forget"  # likewise: drop an answer
@@ -113,6 +116,10 @@ class Journal:
         """Requests, retries and tokens of all attempts so far, and the answers that are kept."""
         requests, retries, given, made, cost_usd, answers = self._row("SELECT * FROM totals")
         return Totals(requests, retries, Usage(given, made), cost_usd, answers)
+
+    def has_relaxed(self) -> bool:
+        """Whether some request was refused for its schema, so that answers may stand under relaxed ones."""
+        return bool(self._row("SELECT EXISTS (SELECT 1 FROM answers WHERE kind = 'schema_too_complex')")[0])
 
     async def store(self, request: str, completion: Completion, cost_usd: float | None = None) -> Answer:
         """Store a completion and what it cost; returns when it is on disk."""
@@ -296,3 +303,4 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(
             f"BEGIN;{_TABLES}PRAGMA application_id = {_APPLICATION};PRAGMA user_version = {FORMAT};COMMIT;"
         )
+    connection.execute(_INDEX)

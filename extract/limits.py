@@ -16,10 +16,14 @@ def with_limits(
     limits: Limits,
     model: Model,
     *,
+    refuse: Callable[[ChatRequest], None] = lambda request: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Sender:
     """A sender that holds a permit for each call and starts at most `requests_per_minute`, evenly spaced.
+
+    `refuse` raises for a request that is not to be made any more: it hears of each that has got its permit and its
+    turn, and what it refuses counts for nothing.
 
     Raises RunStopped when `max_requests` or `max_cost_usd` is reached; the calls in flight then are finished, so the
     cost may pass its cap by what these cost.
@@ -30,7 +34,9 @@ def with_limits(
 
     async def sender(request: ChatRequest) -> Completion:
         async with permits:
+            refuse(request)  # before it takes a turn
             await pace.wait()
+            refuse(request)
             spent.check()  # after the wait, and in one step with the count, so that waiting calls cannot pass the cap
             spent.requests += 1
             completion = await send(request)

@@ -79,6 +79,8 @@ class ChatRequest:
 
     body: bytes
     hash: str
+    part: int = 0  # which of the record's requests, where its fields are asked for in several
+    rung: int = 0  # how far its schema is relaxed
 
 
 @dataclass(frozen=True, slots=True)

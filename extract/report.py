@@ -28,6 +28,7 @@ class Report:
     seconds: float
     losses: Sequence[str] = ()
     stopped: str | None = None
+    relaxed: Sequence[str] = ()  # what the wire schema gave up for the endpoint, and is only checked here
 
     @property
     def pending(self) -> int:
@@ -43,6 +44,7 @@ class Report:
         parts += [f"{self.pending:,} pending"] if self.pending else []
         parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
         parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
+        parts += [f"schema relaxed ({', '.join(self.relaxed)})"] if self.relaxed else []
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Report:
             "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
             "losses": list(self.losses),
+            "relaxed": list(self.relaxed),
             "stopped": self.stopped,
         }
 
@@ -95,6 +98,8 @@ class Tally:
     retries: int = 0
     usage: Usage = Usage()
     cost_usd: float | None = None
+    relaxed: tuple[str, ...] = ()  # what the wire schema has given up
+    rungs: tuple[int, ...] = ()  # how far each request of a record is relaxed
     started: float = field(default_factory=time.monotonic)
 
     @property

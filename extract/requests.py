@@ -17,7 +17,8 @@ from extract.config import Model
 from extract.errors import PromptError
 from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
-from extract.schema import CompiledSchema, Form, JsonSchema, Shape, node_at, places
+from extract.schema import RUNGS, CompiledSchema, Form, JsonSchema, Shape, node_at, places
+from extract.schema.wire import BIG_ENUM
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
 
@@ -45,6 +46,7 @@ class RequestBuilder:
     model_in_body: bool
     text_columns: Sequence[str]
     share_answers: bool = True  # identical records share one request
+    unrelaxed: JsonSchema | None = None  # the wire schema before it was relaxed; None: it is not
 
     def __call__(self, record: Record) -> ChatRequest:
         """The request of one record. Raises Unaskable."""
@@ -159,11 +161,18 @@ class RequestBuilder:
         if not self.prompt.narrow:
             return schema
         schema = copy.deepcopy(schema)
+        full = self.unrelaxed or self.schema.wire_schema
         for name in self.prompt.narrow:
-            node = schema["properties"][name]
+            node = full["properties"][name]
             answers = [example.answer.get(name) for example in examples]
-            node["enum"] = [value for value in node["enum"] if value in answers]
+            kept = [value for value in node["enum"] if value in answers]
+            if len(kept) <= BIG_ENUM or "enum" in schema["properties"][name]:  # small again, whatever the list was
+                schema["properties"][name] = node | {"enum": kept}
         return schema
+
+    def _most(self, mark: Verbatim) -> int:
+        """How many spans a field is offered; on the last rung no big enum."""
+        return min(mark.limit, BIG_ENUM) if self.schema.options.relax >= len(RUNGS) else mark.limit
 
     def _offer(self, record: Record, schema: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:
         mark = shape.verbatim
@@ -176,7 +185,7 @@ class RequestBuilder:
         if not found and not _may_be_absent(schema, path):
             message = f"the record holds nothing that {'.'.join(path)} could be"
             raise Unaskable(Issue("prompt", "verbatim.no_candidate", reduce(path_to, path, "$"), message))
-        if len(found) <= mark.limit:
+        if len(found) <= self._most(mark):
             node = node_at(schema, path)
             node |= _enum_of(found, "null" in node["type"])
         # above the limit the field goes plain, and the judge refuses what the record does not hold

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from extract.errors import APIError, ExtractError, RunStopped
+from extract.errors import APIError, ErrorClass, ExtractError, RunStopped
 
 ALIKE = 5  # first records refused with the same words: it is the schema or the model, not the records
 TOO_LONG = "context_length_exceeded"  # speaks of the record, whatever its words
 SILENT = 10  # records in a row without any answer, each after all its attempts
+_CHECK = "check the schema (extract schema), the model and its options, then run the same command again"
 
 _NUMBERS = re.compile(r"[0-9a-fA-F-]*\d[\w-]*")  # counts and ids, which differ from refusal to refusal
 
@@ -23,6 +24,7 @@ class Watch:
     _words: set[tuple[int | None, str | None, str]] = field(default_factory=set)
     _decided: bool = False  # some record was answered, or refusals differ: each is its record's own
     _first: str = ""  # what the first refusal said
+    _hint: str | None = None
     _unanswered: int = 0
 
     def answered(self) -> None:
@@ -31,6 +33,10 @@ class Watch:
         self._unanswered = 0
         self.refused.clear()
 
+    def heard(self) -> None:
+        """The endpoint is there; what it said decides nothing."""
+        self._unanswered = 0
+
     def refusal(self, request: str, error: APIError) -> ExtractError | None:
         """A request was refused; the reason to stop when the first ones are refused alike."""
         self._unanswered = 0
@@ -38,6 +44,8 @@ class Watch:
         if self._decided:
             return None
         self._first = self._first or error.message
+        if error.kind is ErrorClass.SCHEMA:
+            self._hint = error.hint
         self.refused.append(request)
         self._words.add((error.status, error.code, _NUMBERS.sub("#", error.message)))
         self._decided = len(self._words) > 1
@@ -50,7 +58,7 @@ class Watch:
             return None
         return RunStopped(
             f"the first {ALIKE} records were all refused: {self._first}",
-            hint="check the schema (extract schema), the model and its options, then run the same command again",
+            hint=self._hint or _CHECK,
         )
 
     def no_answer(self, error: APIError) -> ExtractError | None:

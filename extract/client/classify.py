@@ -92,11 +92,14 @@ _QUOTA_PER_DAY = Rule(
     errors.InsufficientBalanceError,
     hint="the quota of the day is used up; run the same command again tomorrow",
 )
-_SCHEMA_TOO_LARGE = Rule(
-    ErrorClass.CONFIG, errors.BadRequestError, hint="the schema is too large for the endpoint; simplify it"
+_SCHEMA_TOO_COMPLEX = Rule(
+    ErrorClass.SCHEMA,
+    errors.BadRequestError,
+    hint="ask for the fields in several requests (Pipeline(split_fields=2)), or make the schema smaller",
 )
 _RATE = next(rule for rule in RULES if 429 in rule.statuses)
 _TOO_MANY_STATES = "too many states"
+_OF_THE_REQUEST = (ErrorClass.REQUEST, ErrorClass.RATE, ErrorClass.TRANSIENT)  # gateways hide a 400 behind others
 _TOKEN_BUDGET = "exceeded token budget"  # noqa: S105  # a rate limit that comes as a 400
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
 _TRY_AGAIN_IN = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
@@ -176,8 +179,8 @@ def _rule(detail: Mapping[str, Any], message: str, status: int) -> Rule:
     found = by_code or by_status or _OTHERWISE
     if found.kind is ErrorClass.RATE and any("PerDay" in str(item.get("violations")) for item in items):
         return _QUOTA_PER_DAY
-    if found.kind is ErrorClass.REQUEST and _TOO_MANY_STATES in message:
-        return _SCHEMA_TOO_LARGE
+    if found.kind in _OF_THE_REQUEST and _TOO_MANY_STATES in message.lower():
+        return _SCHEMA_TOO_COMPLEX
     if found.kind is ErrorClass.REQUEST and _TOKEN_BUDGET in message.lower():
         return _RATE
     return found

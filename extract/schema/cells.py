@@ -19,7 +19,7 @@ from pydantic_core import to_jsonable_python
 from extract.records import Issue, path_to
 from extract.schema.forms import choice_of, extras_of, value_of
 from extract.schema.nodes import json_text
-from extract.schema.shapes import ABSENT, TAG, Shape, extra_column, in_dictionary
+from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
 _INT64 = range(-(2**63), 2**63)
 _EXACT_FLOAT = 2**53  # a whole number beyond may lose digits as a double
@@ -84,7 +84,7 @@ def _cell(shape: Shape, fits: Fits) -> Cell:
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         for _ in range(roots):
-            value = value.root
+            value = None if value is None else value.root
         if value is None and (nullable or not takes_null):
             if not nullable:
                 row.refuse(trail, "table.null", "null in a column that holds none", None)
@@ -209,7 +209,7 @@ def _enum(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
         choice = choice_of(shape, value)
     except ValueError:
         return _refuse_type("enum", value, trail, row)
-    return choice.label if in_dictionary(shape) and not isinstance(choice.json, str) else choice.json
+    return column_value(shape, choice)
 
 
 def _text(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
@@ -296,7 +296,7 @@ def _decimal_misfit(shape: Shape, value: Decimal) -> tuple[str, str] | None:
         return "table.decimal_range", "not a finite number"
     precision, scale = _digits(shape)
     _, digits, exponent = _EXACT.normalize(value).as_tuple()
-    if -int(exponent) > scale or len(digits) + int(exponent) > precision - scale:
+    if value and (-int(exponent) > scale or len(digits) + int(exponent) > precision - scale):
         return "table.decimal_range", f"the number does not fit {precision} digits with {scale} decimals"
     return None
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property, partial, reduce
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -174,6 +175,7 @@ class CompiledSchema:
         if self.reading is None:
             return found
         if self.form.live:
+            reading.context = context
             found = self.form.hydrate(found, "$", reading)
             if reading.errors:
                 raise Misfit(reading.errors)
@@ -283,7 +285,7 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
     if wrapped:
         reading = read_type(create_model(name_of(model), value=(model, ...)), options.unroll)
     fits = partial(_fits_type, {}, reading)
-    writer = _writer(options, lambda shape: reading.validator_of(shape).validate_python, fits)
+    writer = _writer(options, reading.validate_part, fits)
     form = writer.form(reading.shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
     return CompiledSchema(
@@ -308,8 +310,8 @@ def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     if wrapped:
         schema = _wrapped(schema)
         shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
-    fits = partial(_fits_json, schema)
-    writer = _writer(options, lambda _: lambda value: value, fits)
+    fits = partial(_fits_json, {}, schema)
+    writer = _writer(options, lambda _: lambda value, _: value, fits)
     form = writer.form(shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
     for path in reading.cuts:
@@ -326,7 +328,7 @@ _NOTES: Mapping[str, tuple[Action, Any, str]] = {
 
 
 def _writer(
-    options: Options, validate: Callable[[Shape], Callable[[Any], Any]], fits: Callable[[Shape, Any], bool]
+    options: Options, validate: Callable[[Shape], Callable[[Any, Any], Any]], fits: Callable[[Shape, Any], bool]
 ) -> Writer:
     return Writer(PROFILES[options.profile], options.decimals, options.enums, options.relax, validate, fits)
 
@@ -341,22 +343,31 @@ def _wrapped(schema: JsonSchema) -> JsonSchema:
 
 def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, value: Any) -> bool:
     """Whether a Python value is one of this shape, types taken strictly."""
+    if isinstance(value, Decimal) and shape.kind in ("int", "float"):  # which Pydantic takes even so
+        return False
     validator = validators.get(id(shape))
     if validator is None:
         validator = validators[id(shape)] = reading.validator_of(shape)
     return bool(validator.isinstance_python(value, strict=True))
 
 
-def _fits_json(root: JsonSchema, shape: Shape, value: Any) -> bool:
+def _fits_json(verdicts: dict[int, Verdict | None], root: JsonSchema, shape: Shape, value: Any) -> bool:
     """Whether JSON is of this shape, by the part of the raw schema that it stands for."""
     kind = json_class(shape)
     if kind not in ("any", class_of(value)):
         return False
+    if id(shape) not in verdicts:
+        verdicts[id(shape)] = _verdict_of(root, shape)
+    verdict = verdicts[id(shape)]
+    return verdict is None or verdict.accepts(value)
+
+
+def _verdict_of(root: JsonSchema, shape: Shape) -> Verdict | None:
     shared: JsonSchema = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
     try:
-        return Verdict({**shape.schema, **shared}).accepts(value)
+        return Verdict({**shape.schema, **shared}, formats=True)
     except SchemaError:  # a $ref to a place that is not shared
-        return True
+        return None
 
 
 def is_compilable(model: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -60,9 +61,11 @@ def sorted_values(values: list[Any]) -> list[Any]:
 
 
 def with_floats(value: Any) -> Any:
-    """A JSON value with floats in place of its Decimals: JSON that no type tells how to read."""
+    """A JSON value with floats in place of its Decimals, but for those beyond any float."""
     if isinstance(value, dict):
         return {key: with_floats(item) for key, item in value.items()}
     if isinstance(value, list):
         return [with_floats(item) for item in value]
-    return float(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, Decimal):
+        return value
+    return number if math.isfinite(number := float(value)) else value

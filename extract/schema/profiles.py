@@ -31,6 +31,7 @@ class Abilities:
     open: bool  # additionalProperties: true
     enum_types: frozenset[str]  # JSON types of the values of an enum
     ordering: bool = False  # propertyOrdering is asked for
+    lone_null: bool = True  # null as the only type
     null_types: bool = True  # null as a second type; else `nullable: true`, and fields that may be left out
     limits: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # published, see `SchemaSize`
 
@@ -63,6 +64,7 @@ PROFILES: dict[Profile, Abilities] = {
         maps=False,
         open=False,
         enum_types=_ALL_TYPES,
+        lone_null=False,
         limits=MappingProxyType({"properties": 5000, "depth": 10, "characters": 120_000, "enum_values": 1000}),
     ),
     "llamacpp": Abilities(

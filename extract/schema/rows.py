@@ -9,7 +9,7 @@ from typing import Any
 
 from extract.parse import parse_json
 from extract.schema.nodes import with_floats
-from extract.schema.shapes import ABSENT, TAG, Shape, extra_column, in_dictionary
+from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
 Validated = Callable[[Shape, Any], Any]  # a branch of a union → its instance
 
@@ -64,7 +64,7 @@ def _union(shape: Shape, cell: Mapping[str, Any], validated: Validated) -> Any:
 
 def _enum(shape: Shape, cell: Any, _: Validated) -> Any:
     for choice in shape.choices:
-        shown = choice.label if in_dictionary(shape) and not isinstance(choice.json, str) else choice.json
+        shown = column_value(shape, choice)
         if type(shown) is type(cell) and shown == cell:
             return choice.python
     return next((choice.python for choice in shape.choices if choice.json == cell), cell)

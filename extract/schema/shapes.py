@@ -169,6 +169,12 @@ def extra_column(shape: Shape) -> str:
     return name
 
 
+def column_value(shape: Shape, choice: Choice) -> Any:
+    """How the column of an enum shows a choice: by its JSON value, or by its label where no one type holds them all."""
+    same = len({type(item.json) for item in shape.choices}) == 1 or not in_dictionary(shape)
+    return choice.json if same and not isinstance(choice.json, list | dict) else choice.label
+
+
 def in_dictionary(shape: Shape) -> bool:
     """Whether an enum's column holds texts: its own, or the labels of values that no one column type holds."""
     kinds = {type(choice.json) for choice in shape.choices}

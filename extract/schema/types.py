@@ -7,7 +7,7 @@ sees both what a value is in JSON and what it is in Python. What has no shape is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
@@ -59,6 +59,7 @@ _SCALARS: dict[str, Kind] = {
 _BY_JSON: dict[str, Kind] = {"string": "text", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
 _LISTS: dict[str, type] = {"list": list, "set": set, "frozenset": frozenset, "tuple": tuple}
 _OBJECTS = frozenset({"model", "dataclass", "typed-dict"})
+_KEYS = frozenset({"int", "str", "text", "enum", "date", "datetime", "time", "decimal", "float", "bool"})  # of a dict
 _SWITCHES = frozenset({"json-or-python", "lax-or-strict"})  # the Python value is not what the JSON one is
 _NO_PLACE = (
     "this type has no place in a table; use str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, "
@@ -93,6 +94,14 @@ class _Generator(GenerateJsonSchema):
         self.update_with_validations(result, schema, self.ValidationsMapping.numeric)
         return result
 
+    def dict_schema(self, schema: Any) -> JsonSchema:
+        """Keys of any type are said in `propertyNames`, patterns too."""
+        result: JsonSchema = {"type": "object"}
+        for keyword, part in (("propertyNames", "keys_schema"), ("additionalProperties", "values_schema")):
+            result[keyword] = self.generate_inner(schema[part]) if part in schema else {}
+        self.update_with_validations(result, schema, self.ValidationsMapping.object)
+        return result
+
     def bytes_schema(self, schema: Any) -> JsonSchema:
         return {"type": "string", "contentEncoding": "base64"}
 
@@ -112,6 +121,11 @@ class TypeReading:
         """The instance. Raises pydantic.ValidationError."""
         # lax, since JSON has no dates or enums to be strict about, and the schema has checked the JSON types
         return self.adapter.validator.validate_python(value, strict=False, context=context)
+
+    def validate_part(self, shape: Shape) -> Callable[[Any, Any], Any]:
+        """What makes of a value and a context the instance of one part by itself; raises pydantic.ValidationError."""
+        validate = self.validator_of(shape).validate_python
+        return lambda value, context: validate(value, strict=False, context=context)
 
     def validator_of(self, shape: Shape) -> SchemaValidator:
         """The validator of one part by itself."""
@@ -188,6 +202,8 @@ class _Reader:
         by_type = {core["type"]: core for core in cores}
         if any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores):
             return Shape("json", {})
+        if _SWITCHES & by_type.keys() and json_types(node) <= {"string"} and _all_text(node):
+            return Shape("text", {"type": "string", **_without(_own(node), "anyOf")})
         parts = node.get("anyOf") or node.get("oneOf")
         if parts:
             return self._union(node, parts, path, above)
@@ -257,8 +273,12 @@ class _Reader:
                 found.append(self.read(part, path, above))
             except _Cut:
                 self.cuts.append(path)
-        if not found:
+        if not found and not has_null:
             raise _Cut(path)
+        if not found:
+            return Shape("null", {"type": "null"})
+        if len(found) == 1:
+            return _nullable_shape(found[0]) if has_null else found[0]
         has_null = has_null or any(shape.nullable for shape in found)
         return union_of(spliced(found), has_null, _own(around), self._roots_of(node))
 
@@ -282,8 +302,18 @@ class _Reader:
         return Shape("enum", schema, nullable=has_null, choices=choices, python=cls)
 
     def _list(self, node: JsonSchema, container: type, path: str, above: tuple[str, ...]) -> Shape:
-        item = self.read(node["items"], f"{path}[*]", above)
+        item = self._item(node["items"], f"{path}[*]", above)
         return Shape("list", _own(node) | {"items": item.schema}, item=item, python=container)
+
+    def _item(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
+        """The shape of an item or entry; null where a recursion is cut off and null is allowed."""
+        try:
+            return self.read(node, path, above)
+        except _Cut:
+            if not any(json_types(part) == {"null"} for part in node.get("anyOf", ())):
+                raise
+            self.cuts.append(path)
+            return Shape("null", {"type": "null"})
 
     def _tuple(self, node: JsonSchema, by_type: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
         if "items" in node and "prefixItems" in node:
@@ -297,19 +327,13 @@ class _Reader:
 
     def _map(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
         given = node.get("additionalProperties", True)
-        value = self.read(given if isinstance(given, dict) else {}, f"{path}[*]", above)
-        names = node.get("propertyNames", {})
-        key = self.read(names | {"type": names.get("type", "string")}, f"{path}[key]", above)
-        key_types = {"int", "str", "text", "enum", "date", "datetime", "time", "decimal", "float", "bool"}
-        if key.nullable or key.kind not in key_types:
+        value = self._item(given if isinstance(given, dict) else {}, f"{path}[*]", above)
+        key = self.read(node.get("propertyNames") or {"type": "string"}, f"{path}[key]", above)
+        if key.nullable or key.kind not in _KEYS:
             raise SchemaError(f"a dict with {key.kind} keys", path=path, hint="use str, int, date or Enum keys")
-        schema = {name: part for name, part in _own(node).items() if name != "propertyNames"}
-        schema["additionalProperties"] = value.schema
-        named = {k: v for k, v in key.schema.items() if k not in ("title", "description", "type", "format")}
-        if key.kind in ("str", "text") and named:
-            schema["propertyNames"] = named
-        elif key.kind == "enum":
-            schema["propertyNames"] = {"enum": [key_text(choice.json) for choice in key.choices]}
+        schema = _without(_own(node), "propertyNames") | {"additionalProperties": value.schema}
+        if names := _names_of(key):
+            schema["propertyNames"] = names
         return Shape("map", schema, item=value, key=key)
 
     def _object(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
@@ -437,9 +461,29 @@ def _choices(members: list[Any], path: str) -> tuple[Choice, ...]:
     return tuple(starmap(Choice, zip(labels, values, members, strict=True)))
 
 
+def _all_text(node: JsonSchema) -> bool:
+    """Whether JSON knows it as text alone, however many ways Python has to read it."""
+    return all(json_types(part) == {"string"} for part in node.get("anyOf", [node]))
+
+
+def _nullable_shape(shape: Shape) -> Shape:
+    return replace(shape, schema=nullable(shape.schema), nullable=True)
+
+
+def _names_of(key: Shape) -> JsonSchema:
+    """What the keys of a JSON object must be, as far as JSON Schema can say it of texts."""
+    if key.kind == "enum":
+        return {"enum": [key_text(choice.json) for choice in key.choices]}
+    return _without(key.schema, "title", "description", "type", "format") if key.kind in ("str", "text") else {}
+
+
 def _own(node: JsonSchema) -> JsonSchema:
     """A node without marks and definitions."""
-    return {key: value for key, value in node.items() if key not in (MARK, "$defs", "discriminator")}
+    return _without(node, MARK, "$defs", "discriminator")
+
+
+def _without(node: JsonSchema, *names: str) -> JsonSchema:
+    return {key: value for key, value in node.items() if key not in names}
 
 
 def _definitions(core: Mapping[str, Any]) -> Iterator[Any]:

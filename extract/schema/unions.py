@@ -44,10 +44,15 @@ def spliced(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
     return tuple(found)
 
 
-def told_apart(branches: Sequence[Branch]) -> bool:
-    """Whether each answer fits one branch alone, or reads the same by any that it fits."""
-    shapes = [branch.shape for branch in branches]
-    return all(_apart(one, other) for number, one in enumerate(shapes) for other in shapes[number + 1 :])
+def told_apart(branches: Sequence[tuple[Shape, JsonSchema]]) -> bool:
+    """Whether each answer fits one branch alone, or reads the same by any that it fits. With each its wire schema."""
+    return all(_apart(one, other) for number, one in enumerate(branches) for other in branches[number + 1 :])
+
+
+def wire_class(schema: JsonSchema) -> str:
+    """What an answer to a wire schema is, as `class_of` names it; "any" where it may be several things."""
+    kind = schema.get("type")
+    return "any" if not isinstance(kind, str) else "number" if kind == "integer" else kind
 
 
 def json_class(shape: Shape) -> str:
@@ -69,13 +74,13 @@ def native(shape: Shape) -> bool:
     return shape.kind in _NATIVE
 
 
-def _apart(one: Shape, other: Shape) -> bool:
-    classes = {json_class(one), json_class(other)}
+def _apart(one: tuple[Shape, JsonSchema], other: tuple[Shape, JsonSchema]) -> bool:
+    shapes, classes = (one[0], other[0]), {wire_class(one[1]), wire_class(other[1])}
     if len(classes) == 2 and "any" not in classes:
         return True
-    if native(one) and native(other):
+    if all(map(native, shapes)):
         return True
-    return classes == {"object"} and (_tags(one, other) or _names(one, other))
+    return {shape.kind for shape in shapes} == {"object"} and (_tags(*shapes) or _names(*shapes))
 
 
 def _tags(one: Shape, other: Shape) -> bool:

@@ -87,7 +87,7 @@ class Writer:
     decimals: Decimals
     enums: Enums
     relax: int
-    validate: Callable[[Shape], Callable[[Any], Any]]  # a shape → what makes its instance by itself
+    validate: Callable[[Shape], Callable[[Any, Any], Any]]  # a shape → what makes its instance of a value and a context
     fits: Callable[[Shape, Any], bool]  # whether a Python value is of a shape
     losses: list[Loss] = field(default_factory=list)
 
@@ -106,9 +106,8 @@ class Writer:
         if not self.abilities.null_types:
             return schema | {"nullable": True}
         if "anyOf" in schema:
-            return schema | {
-                "anyOf": [*(part for part in schema["anyOf"] if part != {"type": "null"}), {"type": "null"}]
-            }
+            first, *others = schema["anyOf"]
+            return schema | {"anyOf": [self.with_null(first), *others]}
         if schema["type"] == "null" or isinstance(schema["type"], list):
             return schema
         found = schema | {"type": [schema["type"], "null"]}
@@ -171,6 +170,8 @@ class Writer:
             self.lose(path, "type", "rewritten", "number", "to its digits as text")
             schema = self.node(shape, path, {"type": "string"}, rewritten=True, said="a decimal number")
             return forms.DecimalText(shape, schema)
+        if shape.kind == "null" and not self.abilities.lone_null:
+            return Form(shape, self.node(shape, path, {"type": ["string", "null"], "enum": [None]}))
         return Form(shape, self.node(shape, path, {"type": _TYPES.get(shape.kind, "string")}))
 
     def _bytes(self, shape: Shape, path: str) -> Form:
@@ -327,8 +328,8 @@ class Writer:
 
     def _union(self, shape: Shape, path: str) -> Form:
         self._refuse_bound(shape, path, "a union")
-        tagged = not (self.abilities.any_of and told_apart(shape.branches))
         made = [(branch.label, self.form(branch.shape, path)) for branch in shape.branches]
+        tagged = not (self.abilities.any_of and told_apart([(form.shape, form.schema) for _, form in made]))
         validators = [self.validate(branch.shape) for branch in shape.branches]
         shapes = [branch.shape for branch in shape.branches]
         union = forms.Union(
@@ -336,7 +337,7 @@ class Writer:
             {},
             made,
             tagged,
-            validate=lambda number, value: validators[number](value),
+            validate=lambda number, value, context: validators[number](value, context),
             fits=lambda number, value: self.fits(shapes[number], value),
             leave_out_nulls=not self.abilities.null_types,
         )

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
@@ -24,6 +25,7 @@ from support import SHARED
 from extract import compile_schema
 from extract.errors import SchemaError
 from extract.parse import parse_json
+from extract.records import path_to
 from extract.schema import CompiledSchema
 from extract.schema.profiles import PROFILES
 from schema.random_models import Made, models
@@ -43,6 +45,17 @@ KEYWORDS = frozenset(
     | {"dependentSchemas", "dependencies", "additionalItems", "unevaluatedItems", "unevaluatedProperties", "allOf"}
     | {"not", "if", "then", "else", "$dynamicRef", "$recursiveRef", "contentEncoding"}
 )
+
+
+WORDS_OF = {
+    "string": {"minLength", "maxLength", "pattern", "format", "contentEncoding"},
+    "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+    "integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
+    "boolean": set[str](),
+    "array": {"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains", "additionalItems"},
+    "object": {"properties", "required", "additionalProperties", "propertyNames", "patternProperties"}
+    | {"minProperties", "maxProperties", "dependentRequired", "dependentSchemas", "dependencies"},
+}
 
 
 SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -104,7 +117,9 @@ def compiled_or_refused(made: Made, profile: Any, options: Mapping[str, Any]) ->
 def silent_losses(compiled: Any) -> Iterator[str]:
     """Every constraint of the full schema that is neither on the wire nor in `losses`."""
     full, wire = compiled.json_schema, compiled.wire_schema
-    losses = {(loss.path, loss.keyword): loss.action for loss in compiled.losses}
+    losses: dict[str, set[tuple[str, str]]] = {}
+    for loss in compiled.losses:
+        losses.setdefault(loss.path, set()).add((loss.keyword, loss.action))
     wrapped = full.get("properties", {}).get("value", {})
     base = wrapped if isinstance(wrapped, dict) and "$id" in wrapped else full  # of a raw schema that is no object
     yield from Walk(base, wire, losses).node("$", full, wire)
@@ -112,11 +127,11 @@ def silent_losses(compiled: Any) -> Iterator[str]:
 
 @dataclasses.dataclass
 class Walk:
-    """Both schemas, and the losses as (path, keyword) → action."""
+    """Both schemas, and the losses: path → keywords and actions."""
 
     full: Mapping[str, Any]
     wire: Mapping[str, Any]
-    losses: Mapping[tuple[str, str], str]
+    losses: Mapping[str, set[tuple[str, str]]]
 
     def resolved(self, node: Any, root: Mapping[str, Any] | None = None) -> Any:
         root = self.full if root is None else root
@@ -125,17 +140,17 @@ class Walk:
                 break
             target: Any = root
             for raw in node["$ref"].removeprefix("#").split("/")[1:]:
-                step = raw.replace("~1", "/").replace("~0", "~")
-                target = target[int(step)] if isinstance(target, list) else target[step]
+                step = unquote(raw).replace("~1", "/").replace("~0", "~")
+                target = target[int(step)] if isinstance(target, list) else target.get(step, {})
             rest = {key: value for key, value in node.items() if key != "$ref"}
             node = {**target, **rest} if isinstance(target, dict) else target
         return node
 
     def lost(self, path: str, *keywords: str) -> bool:
-        return any((path, keyword) in self.losses for keyword in keywords)
+        return any(keyword in keywords for keyword, _ in self.losses.get(path, ()))
 
     def rewritten(self, path: str) -> bool:
-        return any(place == path and action == "rewritten" for (place, _), action in self.losses.items())
+        return any(action == "rewritten" for _, action in self.losses.get(path, ()))
 
     def node(self, path: str, full: Any, wire: Any) -> Iterator[str]:
         full, wire = self.resolved(full), self.resolved(wire, self.wire)
@@ -147,15 +162,26 @@ class Walk:
         )
         if null_on_wire and not may_be_null and "type" in full and not self.rewritten(path):
             yield f"{path}: null is allowed on the wire only"
+        if len(kinds(full)) > 1 and places_of(wire):
+            yield from self.kinds_apart(path, full, wire)
+            return
         for keyword, value in full.items():
             if keyword in KEYWORDS and not self.carried(path, keyword, value, full, wire):
                 yield f"{path}: {keyword} {value!r}"
         yield from self.types(path, full, wire)
-        if self.losses.get((path, "type")) == "rewritten" and kinds(wire) == {"string"}:
+        if ("type", "rewritten") in self.losses.get(path, ()) and kinds(wire) == {"string"}:
             return  # as JSON text, and all below with it
         yield from self.union(path, full, wire)
         yield from self.object(path, full, wire)
         yield from self.array(path, full, wire)
+
+    def kinds_apart(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
+        """A type array that is a union on the wire."""
+        for place in places_of(wire):
+            for kind in kinds(full) & kinds(self.resolved(place, self.wire)):
+                others = {word for words in WORDS_OF.values() for word in words} - WORDS_OF[kind]
+                mine = {keyword: value for keyword, value in full.items() if keyword not in others}
+                yield from self.node(path, mine | {"type": kind}, place)
 
     def carried(self, path: str, keyword: str, value: Any, full: Mapping[str, Any], wire: Mapping[str, Any]) -> bool:
         if self.lost(path, keyword) or (keyword in wire and exact(wire[keyword]) == exact(value)):
@@ -175,6 +201,8 @@ class Walk:
 
     def types(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
         wanted, found = kinds(full), kinds(wire)
+        if "enum" in full and full["enum"] == wire.get("enum"):
+            return
         if wanted and found != wanted and not self.lost(path, "type") and not self.rewritten(path):
             yield f"{path}: type {sorted(wanted)} is {sorted(found)} on the wire"
 
@@ -182,11 +210,8 @@ class Walk:
         for keyword in ("anyOf", "oneOf"):
             if keyword not in full:
                 continue
-            parts = [part for part in map(self.resolved, full[keyword]) if part != {"type": "null"}]
-            places = wire.get("anyOf") or wire.get("oneOf")
-            if places is None and "tag" in wire.get("properties", {}):
-                places = [node for name, node in wire["properties"].items() if name != "tag"]
-            places = [place for place in places or [] if place != {"type": "null"}]
+            parts = [part for part in map(self.resolved, full[keyword]) if not is_null(part)]
+            places = places_of(wire)
             if len(places) == len(parts):
                 for part, place in zip(parts, places, strict=True):
                     yield from self.node(path, part, place)
@@ -196,7 +221,7 @@ class Walk:
     def object(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
         inner = wire.get("properties", {})
         for name, child in full.get("properties", {}).items():
-            place = f"{path}.{name}" if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else quoted(path, name)
+            place = path_to(path, name)
             if name not in inner and not self.lost(path, "properties") and not self.lost(place, "properties", "type"):
                 yield f"{place}: is not on the wire"
             yield from self.node(place, child, self.unpacked(place, child, inner.get(name, {})))
@@ -208,8 +233,9 @@ class Walk:
     def unpacked(self, place: str, child: Any, wire: Any) -> Any:
         """What stands in the list of at most one item that an absent-or-null field is on the wire."""
         wire = self.resolved(wire, self.wire)
-        may_be_null, _ = without_null(self.resolved(child), self.resolved)
-        packed = may_be_null and self.losses.get((place, "required")) == "rewritten" and wire.get("type") == "array"
+        child = self.resolved(child)
+        may_be_null = isinstance(child, dict) and without_null(child, self.resolved)[0]
+        packed = may_be_null and ("required", "rewritten") in self.losses.get(place, ()) and wire.get("type") == "array"
         return wire["items"] if packed else wire
 
     def others(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
@@ -221,7 +247,7 @@ class Walk:
         carried: Any = entries_of(entries).get("value", wire.get("additionalProperties"))
         if isinstance(allowed, dict) and isinstance(carried, dict):
             yield from self.node(f"{path}[*]", allowed, carried)
-        elif not lost and carried != allowed:
+        elif not (lost or carried == allowed or self.lost(f"{path}[*]", "type")):
             yield f"{path}: additionalProperties {allowed}"
 
     def array(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
@@ -243,14 +269,20 @@ class Walk:
                 yield f"{path}: items"
 
 
-def quoted(path: str, name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{path}['{escaped}']"
+def places_of(wire: Mapping[str, Any]) -> list[Any]:
+    """Where the alternatives of a union are on the wire."""
+    inner = wire.get("properties", {})
+    tagged = [node for name, node in inner.items() if name != "tag"] if "tag" in inner else []
+    return [place for place in wire.get("anyOf") or wire.get("oneOf") or tagged if not is_null(place)]
 
 
 def kinds(node: Mapping[str, Any]) -> frozenset[str]:
     found = node.get("type", ())
     return frozenset([found] if isinstance(found, str) else found) - {"null"}
+
+
+def is_null(node: Any) -> bool:
+    return isinstance(node, dict) and node.get("type") == "null"
 
 
 def entries_of(wire: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,7 +305,7 @@ def without_null(node: Mapping[str, Any], resolved: Any) -> tuple[bool, Mapping[
         bare["enum"], found = [value for value in bare["enum"] if value is not None], True
     for keyword in ("anyOf", "oneOf"):
         parts = bare.get(keyword, ())
-        others = [part for part in parts if resolved(part) != {"type": "null"}]
+        others = [part for part in parts if not is_null(resolved(part))]
         if len(others) == 1 < len(parts):
             inner = without_null(resolved(others[0]), resolved)[1]
             return True, {**inner, **{key: value for key, value in bare.items() if key != keyword}}

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic_core import ValidationError
 
-from extract.records import path_to
+from extract.records import path_to, short
 from extract.schema.forms.scalars import Enumerated, Form, Reading
 from extract.schema.nodes import key_text, sorted_values
 from extract.schema.shapes import ABSENT, TAG, Field, Shape
-from extract.schema.unions import json_class
+from extract.schema.unions import json_class, wire_class
 
 KEY, VALUE = "key", "value"  # of an entry
 
@@ -118,7 +118,9 @@ class Entries(Form):
         if not all(isinstance(entry, dict) and entry.keys() == {KEY, VALUE} for entry in answer):
             return None
         keys = [self.key.from_wire(entry[KEY], path, reading) for entry in answer]
-        return [(key_text(key), entry[VALUE]) for key, entry in zip(keys, answer, strict=True)]
+        if not all(json_class(self.key.shape) in (class_of(key), "any") for key in keys):
+            return None  # null is not the key "null"
+        return [(_key(key), entry[VALUE]) for key, entry in zip(keys, answer, strict=True)]
 
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
         if not isinstance(value, dict):
@@ -127,6 +129,11 @@ class Entries(Form):
             self._members.get(key, key): self.value.hydrate(item, path_to(path, key), reading)
             for key, item in value.items()
         }
+
+
+def _key(key: Any) -> str:
+    """The key of a JSON object; 1.0 is the whole number 1."""
+    return key_text(int(key) if isinstance(key, Decimal) and key == key.to_integral_value() else key)
 
 
 @dataclass
@@ -188,7 +195,7 @@ class Properties(Form):
         if not isinstance(answer, dict):
             return answer
         found: dict[str, Any] = {}
-        extras: Any = None
+        extras: Any = ABSENT
         for name, value in answer.items():
             item = self._by_wire.get(name)
             if item is not None:
@@ -198,7 +205,7 @@ class Properties(Form):
             else:
                 found[name] = value
         self._merge(found, extras, path, reading)
-        return found | self._constants | {name: None for name in self._nulls if name not in found}
+        return self._constants | found | {name: None for name in self._nulls if name not in found}
 
     @staticmethod
     def _take(item: Property, value: Any, path: str, reading: Reading, found: dict[str, Any]) -> None:
@@ -212,10 +219,10 @@ class Properties(Form):
         found[name] = value if item.form.plain else item.form.from_wire(value, path_to(path, name), reading)
 
     def _merge(self, found: dict[str, Any], extras: Any, path: str, reading: Reading) -> None:
-        if extras is None:
+        if extras is ABSENT:
             return
-        if not isinstance(extras, dict):
-            found[self.extra_name] = extras  # for the judge to name
+        if not isinstance(extras, dict):  # the judge would take it for an undeclared property
+            reading.complain("type", path_to(path, self.extra_name), "no list of key and value", short(extras))
             return
         for name in extras.keys() & (found.keys() | self._by_wire.keys()):
             reading.complain("duplicate_key", path, f"the key {name!r} comes twice", name)
@@ -240,7 +247,8 @@ def value_of(shape: Shape, value: Any, item: Field) -> Any:
     """The value of a field of an object, ABSENT where a dict has none."""
     if shape.python is dict:
         return value.get(item.wire if shape.core is None else item.name, ABSENT)
-    return getattr(value, item.name)
+    held = getattr(value, "__dict__", {})  # first, since asking for a deprecated field warns
+    return held[item.name] if item.name in held else getattr(value, item.name)
 
 
 def extras_of(shape: Shape, value: Any) -> dict[str, Any]:
@@ -257,14 +265,15 @@ class Union(Form):
 
     branches: Sequence[tuple[str, Form]]
     tagged: bool
-    validate: Callable[[int, Any], Any]  # a branch's value → its instance; raises ValueError
+    validate: Callable[[int, Any, Any], Any]  # a branch's value and a context → its instance; raises ValueError
     fits: Callable[[int, Any], bool]  # whether a Python value is of a branch
     leave_out_nulls: bool = False
 
     def __post_init__(self) -> None:
         self.plain = not self.tagged and all(form.plain for _, form in self.branches)
-        objects = sum(form.shape.kind == "object" for _, form in self.branches)
-        self.live = self.tagged or objects > 1 or any(form.live for _, form in self.branches)
+        kinds = [form.shape.kind for _, form in self.branches]
+        unsure = kinds.count("object") > 1 or "decimal" in kinds  # which Pydantic may take for another branch
+        self.live = self.tagged or unsure or any(form.live for _, form in self.branches)
         self.plain = self.plain and not self.live
 
     def _write(self, value: Any) -> Any:
@@ -288,16 +297,21 @@ class Union(Form):
         number = self._tag(answer, path, reading) if self.tagged else self._branch_of_answer(answer)
         if number is None:
             return answer
-        reading.chosen[path] = number
+        reading.chosen[path, id(self)] = number
         label, form = self.branches[number]
         return form.from_wire(answer[label] if self.tagged else answer, path, reading)
 
     def _tag(self, answer: Any, path: str, reading: Reading) -> int | None:
         names = [name for name, _ in self.branches]
-        if not isinstance(answer, dict) or answer.get(TAG) not in names:
+        if not isinstance(answer, dict) or TAG not in answer:
             return None
         label = answer[TAG]
-        others = [name for name in answer if name not in (TAG, label) and answer[name] is not None]
+        if label not in names:
+            reading.complain("union", path, f"tag is {label!r}, which is none of {', '.join(names)}", short(label))
+            return None
+        others = [
+            name for name in answer if name not in (TAG, label) and (answer[name] is not None or name not in names)
+        ]
         if label not in answer:
             reading.complain("union", path, f"tag is {label!r}, and there is no such part", label)
             return None
@@ -309,7 +323,7 @@ class Union(Form):
 
     def _branch_of_answer(self, answer: Any) -> int | None:
         kind = class_of(answer)
-        found = [number for number, (_, form) in enumerate(self.branches) if json_class(form.shape) in (kind, "any")]
+        found = [number for number, (_, form) in enumerate(self.branches) if wire_class(form.schema) in (kind, "any")]
         if len(found) > 1 and kind == "object":
             found = [number for number in found if _is_like(self.branches[number][1], answer)]
         if len(found) > 1 and kind != "object":  # whose Python values are their JSON
@@ -317,13 +331,13 @@ class Union(Form):
         return found[0] if len(found) == 1 else None
 
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
-        number = reading.chosen.get(path)
+        number = reading.chosen.get((path, id(self)))
         if number is None:
             return value
         form = self.branches[number][1]
         hydrated = form.hydrate(value, path, reading)
         try:
-            return self.validate(number, hydrated)
+            return self.validate(number, hydrated, reading.context)
         except ValidationError as error:
             reading.errors.append((path, error))
             return value

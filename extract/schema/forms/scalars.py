@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import ValidationError, to_jsonable_python
 
-from extract.parse import ParseError, parse_json
+from extract.parse import MAX_DIGITS, ParseError, parse_json
 from extract.records import Issue
 from extract.schema.nodes import json_text, with_floats
 from extract.schema.shapes import Choice, JsonSchema, Shape
@@ -25,10 +25,9 @@ class Reading:
     """What comes to light while one answer is read."""
 
     issues: list[Issue] = field(default_factory=list)
-    chosen: dict[str, int] = field(default_factory=dict)  # path of a union → its branch
-    errors: list[tuple[str, ValidationError]] = field(
-        default_factory=list
-    )  # of parts that were validated by themselves
+    chosen: dict[tuple[str, int], int] = field(default_factory=dict)  # path and id of a union's form → its branch
+    errors: list[tuple[str, ValidationError]] = field(default_factory=list)  # of parts validated by themselves
+    context: Any = None  # for the model's validators
 
     def complain(self, code: str, path: str, message: str, value: Any) -> None:
         self.issues.append(Issue("schema", f"schema.{code}", path, message, value))
@@ -49,7 +48,7 @@ class Form:
     def to_wire(self, value: Any) -> Any:
         """The answer that stands for a value. Raises ValueError when the wire has none for it."""
         for _ in range(self.shape.roots):
-            value = value.root
+            value = None if value is None else value.root
         return None if value is None else self._write(value)
 
     def from_wire(self, answer: Any, path: str, reading: Reading) -> Any:
@@ -82,7 +81,8 @@ class DecimalText(Form):
         return str(value)
 
     def _read(self, answer: Any, path: str, reading: Reading) -> Any:
-        return Decimal(answer.strip()) if isinstance(answer, str) and _NUMBER.fullmatch(answer) else answer
+        readable = isinstance(answer, str) and len(answer) <= MAX_DIGITS and _NUMBER.fullmatch(answer)
+        return Decimal(answer.strip()) if readable else answer
 
 
 class Bound(Form):
@@ -132,7 +132,7 @@ class Enumerated(Form):
         self._by_label = {choice.label: choice.json for choice in self.shape.choices}
         members = [choice.python for choice in self.shape.choices]
         self.live = any(
-            isinstance(choice.json, list | dict)
+            isinstance(choice.json, list | dict | float)
             or (self.shape.python is None and type(member) is not type(choice.json))
             for choice, member in zip(self.shape.choices, members, strict=True)
         )
@@ -145,6 +145,7 @@ class Enumerated(Form):
         return self._by_label.get(answer, answer) if isinstance(answer, str) else answer
 
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
+        value = float(value) if isinstance(value, Decimal) else value
         return next((c.python for c in self.shape.choices if type(c.json) is type(value) and c.json == value), value)
 
 

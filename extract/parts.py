@@ -1,0 +1,198 @@
+"""A record asked for in several requests, each for some of its fields: what each asks, and how the answers are one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+from extract.errors import ConfigError
+from extract.parse import ParseError, parse_json
+from extract.prompts import Example, Prompt
+from extract.records import Completion, Issue, Outcome, Record, Usage, path_to, short
+from extract.requests import RequestBuilder
+from extract.schema import CompiledSchema
+from extract.schema.nodes import json_text
+from extract.schema.size import size_of
+
+SplitFields = Sequence[Sequence[str]] | int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some fields of a schema: their names in Python, and the properties that they are on the wire."""
+
+    names: tuple[str, ...]
+    wires: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The JSON path that selects them: $.total, $['name','number']."""
+        if len(self.wires) == 1:
+            return path_to("$", self.wires[0])
+        steps = (path_to("", name) if not _is_plain(name) else f"['{name}']" for name in self.wires)
+        return f"$[{','.join(step[1:-1] for step in steps)}]"
+
+    def locate(self, issue: Issue) -> Issue:
+        """The issue of this part's own request, so that it says which one."""
+        path = self.path if issue.path == "$" else issue.path
+        return replace(issue, path=path, message=f"{issue.message} (asked for {', '.join(self.names)})")
+
+    def schema_of(self, whole: CompiledSchema) -> CompiledSchema:
+        """What asks for this part alone."""
+        wire = dict(whole.wire_schema)
+        for key in ("properties", "required", "propertyOrdering"):
+            if isinstance(wire.get(key), dict):
+                wire[key] = {name: node for name, node in wire[key].items() if name in self.wires}
+            elif key in wire:
+                wire[key] = [name for name in wire[key] if name in self.wires]
+        return replace(whole.part(self.names), wire_schema=wire)
+
+    def builder_of(self, whole: RequestBuilder) -> RequestBuilder:
+        """What builds its requests: the same messages, with the examples cut to its fields."""
+        return replace(whole, schema=self.schema_of(whole.schema), prompt=self._prompt_of(whole.prompt))
+
+    def _prompt_of(self, prompt: Prompt) -> Prompt:
+        examples = [
+            Example(example.record, {name: example.answer[name] for name in example.answer if name in self.wires})
+            for example in prompt.loaded_examples
+        ]
+        return replace(prompt, examples=examples, narrow=[name for name in prompt.narrow if name in self.wires])
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one request came to: a completion, or the issue why there is none."""
+
+    request: str  # hash
+    attempts: int
+    completion: Completion | None = None
+    issue: Issue | None = None
+    raw: str | None = None  # what came instead of a completion
+    unanswered: bool = False  # every attempt failed; a later run asks again
+    relaxed: tuple[str, ...] = ()  # what its schema had given up
+    replayed: bool = False  # the answer was there already
+
+
+Judge = Callable[[Record, Completion], Outcome]
+
+
+def parts_of(schema: CompiledSchema, split: SplitFields) -> tuple[Part, ...]:
+    """The parts that `split` names, or so many of about equal size in the order of the fields; () for the whole.
+
+    Raises ConfigError when a field is in none or in two, or is none of the schema's.
+    """
+    fields = {item.name: item.wire for item in schema.shape.asked}
+    given = _even(schema, list(fields), split) if isinstance(split, int) else _named(list(fields), split)
+    if len(given) < 2:
+        return ()
+    loose = [name for name in schema.wire_schema["properties"] if name not in fields.values()]  # undeclared properties
+    parts = [Part(names, tuple(fields[name] for name in fields if name in names)) for names in given]
+    return (*parts[:-1], replace(parts[-1], wires=(*parts[-1].wires, *loose)))
+
+
+def _named(fields: Sequence[str], split: Any) -> list[tuple[str, ...]]:
+    hint = 'lists of field names such as [["name", "date"], ["lines"]], or how many parts'
+    if isinstance(split, str) or not isinstance(split, Sequence):
+        raise ConfigError(f"split_fields is {split!r}", hint=hint)
+    for part in split:
+        if isinstance(part, str) or not isinstance(part, Sequence) or not all(isinstance(name, str) for name in part):
+            raise ConfigError(f"split_fields holds {part!r}", hint=hint)
+        if not part:
+            raise ConfigError("split_fields has a part without fields", hint=hint)
+    named = [name for part in split for name in part]
+    for name in named:
+        if name not in fields:
+            close = get_close_matches(name, fields, n=1)
+            found = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(fields)}"
+            raise ConfigError(f"split_fields names {name!r}, which is no field that is asked for", hint=found)
+    twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
+    missing = [name for name in fields if split and name not in named]
+    for found, what in ((twice, "names {} more than once"), (missing, "leaves out {}")):
+        if found:
+            said = what.format(", ".join(map(repr, found)))
+            raise ConfigError(f"split_fields {said}", hint="each field stands in exactly one part")
+    return [tuple(part) for part in split]
+
+
+def _even(schema: CompiledSchema, fields: Sequence[str], count: int) -> list[tuple[str, ...]]:
+    """So many runs of fields, each with some, of about the same number of states."""
+    if isinstance(count, bool) or not 1 <= count <= len(fields):
+        raise ConfigError(f"split_fields is {count!r}", hint=f"1 to {len(fields)} parts, or lists of field names")
+    nodes = schema.wire_schema["properties"]
+    sizes = [size_of(nodes[item.wire]).states + len(item.wire) for item in schema.shape.asked]
+    found: list[tuple[str, ...]] = []
+    start = 0
+    for left in range(count, 0, -1):
+        share, end = sum(sizes[start:]) / left, start + 1
+        while len(fields) - end >= left and (left == 1 or sum(sizes[start:end]) + sizes[end] / 2 <= share):
+            end += 1
+        found.append(tuple(fields[start:end]))
+        start = end
+    return found
+
+
+def outcome_of(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judge: Judge) -> Outcome:
+    """What becomes of a record by all that was answered; without parts there is one piece.
+
+    When a part has no whole answer, the record's reason is that part's own; one that is final comes before one that
+    another run may mend.
+    """
+    if not parts:
+        return _outcome(record, pieces[0], judge)
+    faults = list(_faults(record, parts, pieces, judge))
+    found = next((fault for fault in faults if not fault.unanswered), faults[0] if faults else None)
+    completions = [piece.completion for piece in pieces if piece.completion]
+    if found is None:
+        content = json_text({key: value for each in completions for key, value in _object_of(each).items()})
+        found = judge(record, replace(completions[0], content=content))
+    if completions:
+        found = replace(found, completion=_summed(found.completion or completions[0], completions))
+    return found
+
+
+def _outcome(record: Record, piece: Piece, judge: Judge) -> Outcome:
+    if piece.completion is not None:
+        return judge(record, piece.completion)
+    assert piece.issue is not None  # noqa: S101  # one of the two is there
+    return Outcome(record, issues=(piece.issue,), raw=piece.raw, unanswered=piece.unanswered)
+
+
+def _faults(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judge: Judge) -> Iterator[Outcome]:
+    """An outcome for each part that gives the whole nothing; what is wrong with an answer by itself, the judge says."""
+    for part, piece in zip(parts, pieces, strict=True):
+        answer = _object_of(piece.completion) if piece.completion else None
+        if answer is None:
+            outcome = _outcome(record, piece, judge)
+            yield replace(outcome, row=None, issues=tuple(part.locate(issue) for issue in outcome.issues))
+        elif strange := sorted(answer.keys() - set(part.wires)):
+            message = "the answer holds what another part was asked for, or nobody"
+            issue = Issue("schema", "schema.additionalProperties", "$", message, short(strange))
+            raw = piece.completion.content if piece.completion else None
+            yield Outcome(record, issues=(part.locate(issue),), completion=piece.completion, raw=raw)
+
+
+def _object_of(completion: Completion) -> dict[str, Any] | None:
+    """The JSON object that is the answer, None where it is none or not whole."""
+    if completion.refusal or completion.finish_reason != "stop":
+        return None
+    try:
+        answer = parse_json(completion.content or "")
+    except ParseError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _summed(one: Completion, all_of_them: Sequence[Completion]) -> Completion:
+    """A completion that cost what all of them did."""
+    usage = Usage(
+        sum(each.usage.input_tokens for each in all_of_them), sum(each.usage.output_tokens for each in all_of_them)
+    )
+    models = dict.fromkeys(each.model for each in all_of_them if each.model)
+    return replace(one, usage=usage, model=", ".join(models) or None)
+
+
+def _is_plain(name: str) -> bool:
+    return path_to("", name).startswith(".")
