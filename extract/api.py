@@ -207,7 +207,7 @@ def _refuse_impossible_budget(prepared: Prepared) -> None:
         return
     for record in prepared.source.records():
         try:
-            request = prepared.build(record)
+            request = prepared.questions[0].build(record)
         except Unaskable:
             continue
         least = model.cost_usd(estimated_tokens(request), 0) or 0.0

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ from extract.client import Client
 from extract.config import Endpoint
 from extract.errors import ConfigError, ExtractError
 from extract.journal import Journal
+from extract.ladder import Ladder, refuse_overtaken
 from extract.limits import with_limits
 from extract.pipeline import Prepared
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
 from extract.runner import Runner, Stop, journaled, until_stopped
-from extract.shelf import Shelf, tally_of
-from extract.sinks import RunDirectory, Shard
+from extract.shelf import Shelf, resumed, tally_of
+from extract.sinks import RunDirectory, Shard, read_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan
 
@@ -44,20 +45,25 @@ class Job:
     async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
         with RunDirectory(self.out) as directory:
             root, shards, done = directory.root_for(self.fingerprints, again=True)
+            tally = resumed(tally_of(self.scan, shards), read_manifest(root) if shards else None)
             if done:
-                return self._report(tally_of(self.scan, shards), None)
+                return self._report(tally, None)
             if not shards:
                 remove_tables(root)
             directory.sign()
             with Journal(directory.journal_path) as journal:
-                report = await self._make_tables(root, shards, journal, transport)
+                report = await self._make_tables(root, shards, tally, journal, transport)
             directory.put_in_place()
             return report
 
     async def _make_tables(
-        self, root: Path, shards: list[Shard], journal: Journal, transport: httpx.AsyncBaseTransport | None
+        self,
+        root: Path,
+        shards: list[Shard],
+        tally: Tally,
+        journal: Journal,
+        transport: httpx.AsyncBaseTransport | None,
     ) -> Report:
-        tally = tally_of(self.scan, shards)
         shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally)
         shelf.write_manifest()
         self.stop.attach()
@@ -70,8 +76,8 @@ class Job:
             runner = self._runner(client, journal, tally)
             await runner.run(records, shelf.add)
         await journal.flush()  # failed attempts are noted without waiting
+        await journal.forget(runner.unfounded)
         if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
-            await journal.forget(runner.watch.refused)
             shelf.discard()
         if self.stop.reason:
             shelf.write_manifest()
@@ -86,17 +92,19 @@ class Job:
     def _runner(self, client: Client, journal: Journal, tally: Tally) -> Runner:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
+        ladders = self._ladders(journal, tally)
         limited = until_stopped(
             with_limits(
                 until_stopped(journaled(client, journal, pipeline.model), self.stop),
                 limits,
                 pipeline.model,
+                refuse=refuse_overtaken(ladders),
                 sleep=self.stop.sleep,
             ),
             self.stop,
         )
         runner = Runner(
-            build=self.prepared.build,
+            ladders=ladders,
             judge=self.prepared.judge,
             journal=journal,
             send=limited,
@@ -108,6 +116,13 @@ class Job:
         )
         runner.send = with_retries(limited, pipeline.retry, on_failure=runner.failed, sleep=self.stop.sleep)
         return runner
+
+    def _ladders(self, journal: Journal, tally: Tally) -> list[Ladder]:
+        """Where an earlier run had got to, if one had to relax a schema."""
+        looks_down = journal.has_relaxed() or bool(tally.relaxed)
+        rungs = chain(tally.rungs, repeat(0))
+        questions = enumerate(self.prepared.questions)
+        return [Ladder(question, number, rung, looks_down) for (number, question), rung in zip(questions, rungs)]
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -130,8 +145,9 @@ class Job:
             output_tokens=tally.usage.output_tokens,
             cost_usd=tally.cost_usd,
             seconds=tally.seconds,
-            losses=tuple(str(loss) for loss in self.prepared.schema.losses),
+            losses=self.prepared.losses(tally.relaxed),
             stopped=str(stopped) if stopped else None,
+            relaxed=tally.relaxed,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import partial
 from typing import Any
 
 from extract.errors import ConfigError
@@ -32,8 +31,8 @@ class Part:
         """The JSON path that selects them: $.total, $['name','number']."""
         if len(self.wires) == 1:
             return path_to("$", self.wires[0])
-        steps = (path_to("", name) if not _is_plain(name) else f"['{name}']" for name in self.wires)
-        return f"$[{','.join(step[1:-1] for step in steps)}]"
+        quoted = ("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in self.wires)
+        return f"$[{','.join(quoted)}]"
 
     def locate(self, issue: Issue) -> Issue:
         """The issue of this part's own request, so that it says which one."""
@@ -126,9 +125,9 @@ def _even(schema: CompiledSchema, fields: Sequence[str], count: int) -> list[tup
     found: list[tuple[str, ...]] = []
     start = 0
     for left in range(count, 0, -1):
-        share, end = sum(sizes[start:]) / left, start + 1
-        while len(fields) - end >= left and (left == 1 or sum(sizes[start:end]) + sizes[end] / 2 <= share):
-            end += 1
+        share, end, taken = sum(sizes[start:]) / left, start + 1, sizes[start]
+        while len(fields) - end >= left and (left == 1 or taken + sizes[end] / 2 <= share):
+            end, taken = end + 1, taken + sizes[end]
         found.append(tuple(fields[start:end]))
         start = end
     return found
@@ -162,14 +161,22 @@ def _outcome(record: Record, piece: Piece, judge: Judge) -> Outcome:
 
 def _faults(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judge: Judge) -> Iterator[Outcome]:
     """An outcome for each part that gives the whole nothing; what is wrong with an answer by itself, the judge says."""
+    owners = {name: part for part in parts for name in part.wires}
+    seen: dict[str, Any] = {}  # undeclared properties, where the schema is open
     for part, piece in zip(parts, pieces, strict=True):
         answer = _object_of(piece.completion) if piece.completion else None
         if answer is None:
             outcome = _outcome(record, piece, judge)
             yield replace(outcome, row=None, issues=tuple(part.locate(issue) for issue in outcome.issues))
-        elif strange := sorted(answer.keys() - set(part.wires)):
-            message = "the answer holds what another part was asked for, or nobody"
-            issue = Issue("schema", "schema.additionalProperties", "$", message, short(strange))
+            continue
+        foreign = [
+            name
+            for name, value in answer.items()
+            if owners.get(name, part) is not part or (name not in owners and seen.setdefault(name, value) != value)
+        ]
+        if foreign:
+            message = "the answer holds what another part has answered"
+            issue = Issue("schema", "schema.additionalProperties", "$", message, short(foreign))
             raw = piece.completion.content if piece.completion else None
             yield Outcome(record, issues=(part.locate(issue),), completion=piece.completion, raw=raw)
 
@@ -192,7 +199,3 @@ def _summed(one: Completion, all_of_them: Sequence[Completion]) -> Completion:
     )
     models = dict.fromkeys(each.model for each in all_of_them if each.model)
     return replace(one, usage=usage, model=", ".join(models) or None)
-
-
-def _is_plain(name: str) -> bool:
-    return path_to("", name).startswith(".")

@@ -18,6 +18,8 @@ from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
 from extract.errors import ConfigError
 from extract.fingerprint import source_of
+from extract.ladder import Descent, Question
+from extract.parts import SplitFields, parts_of
 from extract.prompts import Prompt
 from extract.requests import RequestBuilder
 from extract.schema import CompiledSchema, Decimals, Enums, Profile, Shape, compile_schema
@@ -48,6 +50,7 @@ class Pipeline:
     children: where lists and maps go, "columns" of the table or "tables" of their own. flat: a nested object becomes
     columns such as `address.city`. CSV has both always.
     neutralise_formulas: in CSV, text that a spreadsheet would run as a formula gets an apostrophe in front.
+    split_fields: ask for each record in several requests: lists of field names, each field in one of them, or how many.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Pipeline:
     neutralise_formulas: bool = True
     children: Children = "columns"
     flat: bool = False
+    split_fields: SplitFields = ()
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
@@ -111,7 +115,8 @@ class Prepared:
     endpoint: Endpoint
     model_name: str
     schema: CompiledSchema
-    build: RequestBuilder
+    build: RequestBuilder  # of a request for all fields
+    questions: tuple[Question, ...]  # what is asked of each record: all fields at once, or parts of them
     judge: Judge
 
     @property
@@ -122,6 +127,10 @@ class Prepared:
             return limits
         return limits.replaced({"concurrency": LOCAL_CONCURRENCY})
 
+    def losses(self, relaxed: Sequence[str] = ()) -> tuple[str, ...]:
+        """What is not on the wire, once so much is given up for the endpoint."""
+        return tuple(str(loss) for loss in self.questions[0].descent.at(relaxed).losses)
+
     @property
     def fingerprint(self) -> str:
         """Changes when anything changes that can change a row: prompt, schema, checks, model, columns, format."""
@@ -131,6 +140,7 @@ class Prepared:
             JUDGING,
             *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
             *(pipeline.neutralise_formulas, pipeline.children, pipeline.flat),
+            [question.part for question in self.questions],
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.form, self.schema.fingerprint),
             [_check_source(check) for check in pipeline.checks],
@@ -163,9 +173,14 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
         text_columns=text_columns,
         share_answers=pipeline.share_answers,
     ).with_wire_examples()
-    return Prepared(
-        pipeline, source, endpoint, name, schema, build, Judge(schema, tuple(pipeline.checks), text_columns)
-    )
+    judge = Judge(schema, tuple(pipeline.checks), text_columns)
+    return Prepared(pipeline, source, endpoint, name, schema, build, _questions(build, pipeline.split_fields), judge)
+
+
+def _questions(build: RequestBuilder, split: SplitFields) -> tuple[Question, ...]:
+    descent = Descent(build.schema)
+    parts = parts_of(build.schema, split)
+    return tuple(Question(part.builder_of(build), descent, part) for part in parts) or (Question(build, descent),)
 
 
 def _local_name(endpoint: Endpoint) -> str:

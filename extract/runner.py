@@ -6,16 +6,19 @@ import asyncio
 import logging
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from extract.client import completion_from
 from extract.config import Model
-from extract.errors import APIError, RunDirectoryError, RunStopped
+from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.journal import COMPLETION, Answer, Journal
+from extract.ladder import Climb, Ladder, Overtaken, Step
+from extract.parts import Piece, outcome_of
 from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Usage
 from extract.report import OnProgress, Tally
-from extract.requests import RequestBuilder, Unaskable
+from extract.requests import Unaskable
 from extract.validate import Judge
 from extract.watch import Watch
 
@@ -97,11 +100,15 @@ class _NoAnswer:
     attempts: int
 
 
+_LOOK_AGAIN = "look again"  # the schema was refused for another record before this request was sent
+_Asked = Answer | _NoAnswer | Literal["look again"] | None  # None: the run stops
+
+
 @dataclass
 class Runner:
     """Runs records through build, journal, send and judge. `send` retries, limits and stores by itself."""
 
-    build: RequestBuilder
+    ladders: Sequence[Ladder]  # one for each request of a record
     judge: Judge
     journal: Journal
     send: Sender
@@ -111,8 +118,9 @@ class Runner:
     width: int  # records at work at once, waiting ones included
     notify: OnProgress = lambda tally: None
     watch: Watch = field(default_factory=Watch)
+    refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
-    _asking: dict[str, asyncio.Task[Answer | _NoAnswer | None]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Task[_Asked]] = field(default_factory=dict)
 
     async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
         """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
@@ -162,23 +170,86 @@ class Runner:
 
     async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
         try:
-            request = self.build(record)
+            climbs = [Climb(ladder, record) for ladder in self.ladders]
         except Unaskable as error:
             return self._counted(Outcome(record, issues=(error.issue,)))
-        answer: Answer | _NoAnswer | None = self.journal.lookup(request.hash)
-        replayed = answer is not None
-        if answer is None:
-            answer = await self._ask_once(request, group)
-        if answer is None:
+        pieces = await _all_of([self._piece(climb, group) for climb in climbs])
+        found = [piece for piece in pieces if piece is not None]
+        if len(found) < len(pieces):
             return None
-        if isinstance(answer, _NoAnswer):
-            issues, attempts = (answer.issue,), answer.attempts
-            return self._counted(Outcome(record, issues, request=request.hash, attempts=attempts, unanswered=True))
+        return self._counted(self._outcome_of(record, found), replayed=all(piece.replayed for piece in found))
+
+    def _outcome_of(self, record: Record, pieces: Sequence[Piece]) -> Outcome:
+        parts = [ladder.question.part for ladder in self.ladders]
+        outcome = outcome_of(record, [part for part in parts if part], pieces, self.judge)
+        usage = outcome.completion.usage if outcome.completion else None
+        relaxed = max((piece.relaxed for piece in pieces), key=len)
+        return replace(
+            outcome,
+            request=" ".join(piece.request for piece in pieces),
+            attempts=sum(piece.attempts for piece in pieces),
+            cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens) if usage else None,
+            flags=(*outcome.flags, f"schema_relaxed:{', '.join(relaxed)}") if relaxed else outcome.flags,
+        )
+
+    async def _piece(self, climb: Climb, group: asyncio.TaskGroup) -> Piece | None:
+        """What one request of a record came to, on the first rung that has an answer; None when the run stops."""
+        replayed = True
+        while True:
+            step: Step[Answer] = climb.look(self.journal.lookup)
+            self._note_rung(climb.ladder, step)
+            if step.answer is not None:
+                return self._of_journal(climb, step, step.answer, replayed)
+            async with climb.ladder.turn(step.request.rung) as may_ask:
+                asked = await self._ask_once(step.request, group) if may_ask else _LOOK_AGAIN
+            replayed = False
+            if isinstance(asked, Answer) and asked.kind != ErrorClass.SCHEMA:
+                step = replace(step, answer=asked)
+                self._note_rung(climb.ladder, step)
+                return self._of_journal(climb, step, asked, replayed)
+            if isinstance(asked, _NoAnswer):
+                return Piece(step.request.hash, asked.attempts, issue=asked.issue, unanswered=True)
+            if asked is None:
+                self.refused_schemas += climb.refused
+                return None
+
+    def _of_journal(self, climb: Climb, step: Step[Answer], answer: Answer, replayed: bool) -> Piece | None:
+        name, attempts = step.request.hash, answer.attempts
         if answer.kind == COMPLETION:
             self.watch.answered()
-        return self._counted(self._judged(record, request, answer), replayed=replayed)
+            completion = completion_from(answer.body, {})
+            return Piece(name, attempts, completion, relaxed=step.relaxed, replayed=replayed)
+        if answer.kind == ErrorClass.SCHEMA:
+            self.refused_schemas += climb.refused
+            if climb.ladder.question.is_shared:
+                self.stop.request(_too_complex(climb.ladder, answer))
+                return None
+        issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
+        raw = answer.body.decode("utf-8", "replace")
+        return Piece(name, attempts, issue=issue, raw=raw, relaxed=step.relaxed, replayed=replayed)
 
-    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> Answer | _NoAnswer | None:
+    def _note_rung(self, ladder: Ladder, step: Step[Answer]) -> None:
+        """Later records begin where this one is; said once a rung."""
+        answered = step.answer is not None and step.answer.kind != ErrorClass.SCHEMA
+        if not ladder.reached(step.request.rung, answered=answered):
+            return
+        self.tally.relaxed = max((each.relaxed for each in self.ladders), key=len)
+        self.tally.rungs = tuple(each.rung for each in self.ladders)
+        logger.warning(
+            "the endpoint finds the schema%s too complex: from here on it is asked for without %s, which is checked here",
+            f" of {', '.join(ladder.question.part.names)}" if ladder.question.part else "",
+            ", ".join(ladder.relaxed),
+        )
+        self._notify()
+
+    @property
+    def unfounded(self) -> list[str]:
+        """Refusals that say nothing about their records, when the run ended for them; to be asked again."""
+        if self.watch.verdict:
+            return [*self.watch.refused, *self.refused_schemas]
+        return self.refused_schemas if isinstance(self.stop.reason, TooComplex) else []
+
+    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> _Asked:
         """Identical requests at work together are one call."""
         task = self._asking.get(request.hash)
         if task is None:
@@ -186,7 +257,7 @@ class Runner:
             task.add_done_callback(lambda _: self._asking.pop(request.hash, None))
         return await task
 
-    async def _ask(self, request: ChatRequest) -> Answer | _NoAnswer | None:
+    async def _ask(self, request: ChatRequest) -> _Asked:
         """The stored answer; an issue when no attempt got one; None when the run stops."""
         try:
             completion = await self.send(request)
@@ -196,6 +267,9 @@ class Runner:
             return self.journal.lookup(request.hash)
         except APIError as error:
             return self._refused(request, error)
+        except Overtaken:
+            self._failures.pop(request.hash, None)
+            return _LOOK_AGAIN
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
@@ -203,7 +277,7 @@ class Runner:
             logger.exception("request %s", request.hash)
             return _NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
 
-    def _refused(self, request: ChatRequest, error: APIError) -> Answer | _NoAnswer | None:
+    def _refused(self, request: ChatRequest, error: APIError) -> _Asked:
         if error.retryable:  # all attempts are noted already
             self._heed(self.watch.no_answer(error))
             issue = Issue("request", f"api.{error.kind}", "$", error.message, error.code)
@@ -213,26 +287,20 @@ class Runner:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
             return None
-        self._heed(self.watch.refusal(request.hash, error))
+        if error.kind is ErrorClass.SCHEMA and not self._is_hopeless(request):
+            self.watch.heard()
+        else:
+            self._heed(self.watch.refusal(request.hash, error))
         return self.journal.lookup(request.hash)
+
+    def _is_hopeless(self, request: ChatRequest) -> bool:
+        """Whether a refused schema is the record's own and cannot be relaxed any further."""
+        ladder = self.ladders[request.part]
+        return request.rung == ladder.last and not ladder.question.is_shared
 
     def _heed(self, reason: Exception | None) -> None:
         if reason is not None:
             self.stop.request(reason)
-
-    def _judged(self, record: Record, request: ChatRequest, answer: Answer) -> Outcome:
-        if answer.kind != COMPLETION:
-            issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
-            raw = answer.body.decode("utf-8", "replace")
-            return Outcome(record, issues=(issue,), request=request.hash, attempts=answer.attempts, raw=raw)
-        completion = completion_from(answer.body, {})
-        usage = completion.usage
-        return replace(
-            self.judge(record, completion),
-            request=request.hash,
-            attempts=answer.attempts,
-            cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens),
-        )
 
     def _counted(self, outcome: Outcome, *, replayed: bool = False) -> Outcome:
         self.tally.count(outcome, replayed=replayed)
@@ -244,6 +312,30 @@ class Runner:
             self.notify(self.tally)
         except Exception as error:  # the watcher's own fault: it ends the run, and loses no answer
             self.stop.request(error)
+
+
+class TooComplex(RunStopped):
+    """The endpoint refuses the schema even when all has been given up that can be."""
+
+
+def _too_complex(ladder: Ladder, refusal: Answer) -> TooComplex:
+    part, relaxed = ladder.question.part, ladder.question.builders[-1].schema.rungs
+    of_part = f" of {', '.join(part.names)}" if part else ""
+    without = f" even without {', '.join(relaxed)}" if relaxed else ""
+    return TooComplex(
+        f"the endpoint finds the schema{of_part} too complex{without}: {refusal.message}",
+        hint=f"ask for its fields in {'more' if part else 'several'} requests, Pipeline(split_fields=…), or make it smaller",
+    )
+
+
+async def _all_of(tasks: Sequence[Coroutine[Any, Any, Piece | None]]) -> list[Piece | None]:
+    """Run side by side; when one fails the others are finished first."""
+    if len(tasks) == 1:
+        return [await tasks[0]]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    if failures := [each for each in found if isinstance(each, BaseException)]:
+        raise failures[0]
+    return [each for each in found if not isinstance(each, BaseException)]
 
 
 def _internal() -> Issue:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from extract.errors import RunDirectoryError
 from extract.journal import Journal
@@ -92,7 +93,9 @@ class Shelf:
             "source": prepared.source.label,
             "table_format": prepared.pipeline.format,
             "folders": list(self._writer.folders),
-            "losses": [str(loss) for loss in prepared.schema.losses],
+            "losses": list(prepared.losses(self.tally.relaxed)),
+            "relaxed": list(self.tally.relaxed),
+            "rungs": list(self.tally.rungs),
             "versions": _versions(),
             "shards": [asdict(shard) for shard in self.shards],
         }
@@ -117,6 +120,14 @@ def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
         tally.quarantined += shard.quarantined
         tally.reasons.update(shard.reasons)
     tally.begun_with = tally.done
+    return tally
+
+
+def resumed(tally: Tally, manifest: Mapping[str, Any] | None) -> Tally:
+    """The count of a run that is taken up again: it knows how far schemas were relaxed."""
+    if manifest is not None:
+        tally.relaxed = tuple(map(str, manifest.get("relaxed", ())))
+        tally.rungs = tuple(rung for rung in manifest.get("rungs", ()) if isinstance(rung, int) and rung >= 0)
     return tally
 
 

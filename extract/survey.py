@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from extract.journal import Journal
+from extract.journal import Answer, Journal
+from extract.ladder import Climb, Ladder
 from extract.pipeline import Prepared
 from extract.records import Issue
 from extract.requests import Unaskable, estimated_tokens
@@ -22,18 +24,20 @@ def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
     first: dict[str, Any] | None = None
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(journal_path)) if journal_path else None
+        lookup = journal.lookup if journal else _nothing
+        looks_down = journal is not None and journal.has_relaxed()
+        ladders = [Ladder(each, number, looks_down=looks_down) for number, each in enumerate(prepared.questions)]
         for record in prepared.source.records():
             try:
-                request = prepared.build(record)
+                steps = [Climb(ladder, record).look(lookup) for ladder in ladders]
             except Unaskable as error:
                 unaskable.append((record.key, error.issue))
                 continue
-            first = first or json.loads(request.body)
-            if request.hash in asked or (journal and journal.lookup(request.hash)):
-                answered += 1
-            else:
-                asked.add(request.hash)
-                tokens += estimated_tokens(request)
+            first = first or json.loads(steps[0].request.body)
+            fresh = {step.request.hash: step.request for step in steps if step.answer is None}
+            answered += not fresh.keys() - asked
+            tokens += sum(estimated_tokens(fresh[name]) for name in fresh.keys() - asked)
+            asked |= fresh.keys()
     model = prepared.pipeline.model
     most = len(asked) * model.max_tokens
     cap = prepared.pipeline.limits.max_cost_usd
@@ -43,11 +47,13 @@ def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
         warnings.append(
             f"the input alone costs more than limits.max_cost_usd ({cap}): the run would stop before its end"
         )
+    warnings += _schema_warnings(prepared)
     return {
         "warnings": warnings,
         "source": prepared.source.label,
         "records": scan.count,
         "requests": len(asked),
+        "requests_per_record": len(prepared.questions),
         "answered": answered,
         "quarantined_unasked": [
             {"key": key, "reason": issue.code, "message": issue.message} for key, issue in unaskable
@@ -57,9 +63,30 @@ def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
         "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(tokens, most)],
         "model": prepared.model_name,
         "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
-        "losses": [str(loss) for loss in prepared.schema.losses],
+        "schema_size": asdict(prepared.schema.size),
+        "losses": list(prepared.losses()),
         "first_request": first,
     }
+
+
+def _nothing(_: str) -> Answer | None:
+    """What a journal holds that is not there."""
+    return None
+
+
+def _schema_warnings(prepared: Prepared) -> list[str]:
+    """Why the endpoint may refuse the schema of a request."""
+    found = []
+    for question in prepared.questions:
+        of_part = f" of {', '.join(question.part.names)}" if question.part else ""
+        found += [f"the schema{of_part} has {text}" for text in question.build.schema.warnings]
+    return found
+
+
+def _size_line(found: dict[str, Any]) -> str:
+    size, each = found["schema_size"], found["requests_per_record"]
+    split = f", asked for in {each} requests a record" if each > 1 else ""
+    return f"a schema of {size['properties']:,} properties, {size['bytes']:,} bytes, about {size['states']:,} states{split}"
 
 
 def survey_text(found: dict[str, Any]) -> str:
@@ -73,6 +100,7 @@ def survey_text(found: dict[str, Any]) -> str:
         f"{found['answered']:,} records need none",
         f"about {found['input_tokens_estimate']:,} input tokens, "
         f"at most {found['output_tokens_at_most']:,} output tokens",
+        _size_line(found),
         f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
         f"{len(unasked):,} records go to the quarantine without a request",
         *(f"  {item['key']}: {item['reason']}: {item['message']}" for item in unasked[:10]),

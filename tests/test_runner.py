@@ -14,6 +14,7 @@ from extract.api import prepare_run
 from extract.client import completion_from
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.journal import Journal
+from extract.ladder import Ladder
 from extract.records import ChatRequest, Completion, Outcome, Record, Sender
 from extract.report import Tally
 from extract.runner import Runner, Stop, journaled, until_stopped
@@ -56,7 +57,7 @@ class Scene:
             self.stop.attach()
             with Journal(self.path / "journal.db") as journal:
                 runner = Runner(
-                    build=prepared.build,
+                    ladders=[Ladder(question) for question in prepared.questions],
                     judge=judge or prepared.judge,
                     journal=journal,
                     send=until_stopped(journaled(send or self.send, journal, Model()), self.stop),
@@ -149,7 +150,7 @@ def test_an_answer_is_stored_before_its_sender_returns(tmp_path: Path) -> None:
                 found.append(stored and stored.kind)
         return found
 
-    assert ["completion", None, None, None, "request", "policy", None, None] == asyncio.run(scene())
+    assert ["completion", None, None, None, "request", "policy", "schema_too_complex", None, None] == asyncio.run(scene())
 
 
 def test_a_fault_in_judging_costs_one_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,9 +33,9 @@ def arrow_type(shape: Shape) -> pa.DataType:
     A tuple is a struct `item_0` …, a union a struct of `tag` and one nullable field for each branch.
     """
     if shape.kind == "list" and shape.item:
-        return pa.list_(pa.field("item", arrow_type(shape.item), nullable=shape.item.nullable))
+        return pa.list_(pa.field("item", arrow_type(shape.item), nullable=_takes_null(shape.item)))
     if shape.kind == "map" and shape.item and shape.key:
-        value = pa.field("value", arrow_type(shape.item), nullable=shape.item.nullable)
+        value = pa.field("value", arrow_type(shape.item), nullable=_takes_null(shape.item))
         return pa.map_(_key_type(shape.key), value)
     if shape.kind == "object":
         return pa.struct(_fields(shape))
@@ -73,7 +73,7 @@ def _key_type(shape: Shape) -> pa.DataType:
 def _fields(shape: Shape) -> list[pa.Field]:
     found = [_column(shape, item) for item in shape.columns]
     if shape.extra:
-        value = pa.field("value", arrow_type(shape.extra), nullable=shape.extra.nullable)
+        value = pa.field("value", arrow_type(shape.extra), nullable=_takes_null(shape.extra))
         found.append(pa.field(extra_column(shape), pa.map_(pa.string(), value), nullable=False))
     return found
 
@@ -86,4 +86,8 @@ def _column(shape: Shape, item: Field) -> pa.Field:
 
 def _field(name: str, shape: Shape) -> pa.Field:
     metadata = {"description": shape.description} if shape.description else None
-    return pa.field(name, arrow_type(shape), nullable=shape.nullable or shape.kind == "null", metadata=metadata)
+    return pa.field(name, arrow_type(shape), nullable=_takes_null(shape), metadata=metadata)
+
+
+def _takes_null(shape: Shape) -> bool:
+    return shape.nullable or shape.kind == "null"

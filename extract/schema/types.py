@@ -102,6 +102,15 @@ class _Generator(GenerateJsonSchema):
         self.update_with_validations(result, schema, self.ValidationsMapping.object)
         return result
 
+    def complex_schema(self, schema: Any) -> JsonSchema:
+        return self.handle_invalid_for_json_schema(schema, "complex")
+
+    def generator_schema(self, schema: Any) -> JsonSchema:
+        return self.handle_invalid_for_json_schema(schema, "Iterable, which is read only once")
+
+    def json_schema(self, schema: Any) -> JsonSchema:
+        return self.handle_invalid_for_json_schema(schema, "Json, whose text is another value than the field's")
+
     def bytes_schema(self, schema: Any) -> JsonSchema:
         return {"type": "string", "contentEncoding": "base64"}
 
@@ -293,6 +302,8 @@ class _Reader:
             cls, members = None, list(by_type["literal"]["expected"])
         else:
             cls, members = None, list(as_enum(node)["enum"])
+        if not members:
+            raise SchemaError("an enum without members", path=path, hint="give it some")
         choices = _choices([member for member in members if member is not None], path)
         if not choices:
             return Shape("null", {"type": "null"})
@@ -330,7 +341,7 @@ class _Reader:
         value = self._item(given if isinstance(given, dict) else {}, f"{path}[*]", above)
         key = self.read(node.get("propertyNames") or {"type": "string"}, f"{path}[key]", above)
         if key.nullable or key.kind not in _KEYS:
-            raise SchemaError(f"a dict with {key.kind} keys", path=path, hint="use str, int, date or Enum keys")
+            raise SchemaError(f"a dict with {'optional ' * key.nullable}{key.kind} keys", path=path, hint="use str, int, date or Enum keys")
         schema = _without(_own(node), "propertyNames") | {"additionalProperties": value.schema}
         if names := _names_of(key):
             schema["propertyNames"] = names
@@ -349,7 +360,7 @@ class _Reader:
         cls = dict if core["type"] == "typed-dict" else core["cls"]
         fields += _computed(core, path)
         extra = self._extra(node, path, above)
-        if not fields and extra is None:
+        if extra is None and not any(item.column for item in fields):
             raise SchemaError("the model has no fields", path=path if path != "$" else self.name)
         schema = _own(node) | {"additionalProperties": False if extra is None else extra.schema or True}
         asked = [item for item in fields if not item.computed and not (item.cut and item.constant is ABSENT)]

@@ -17,7 +17,7 @@ AUTH = (errors.AuthenticationError, ErrorClass.AUTH)
 BALANCE = (errors.InsufficientBalanceError, ErrorClass.BALANCE)
 DENIED = (errors.PermissionDeniedError, ErrorClass.CONFIG)
 MISSING = (errors.NotFoundError, ErrorClass.CONFIG)
-SCHEMA = (errors.BadRequestError, ErrorClass.CONFIG)
+SCHEMA = (errors.BadRequestError, ErrorClass.SCHEMA)
 REDIRECT = (errors.APIError, ErrorClass.CONFIG)
 BAD = (errors.BadRequestError, ErrorClass.REQUEST)
 POLICY = (errors.ContentPolicyError, ErrorClass.POLICY)
@@ -43,6 +43,8 @@ def kie(code: int, msg: str = "no") -> dict[str, Any]:
 def google(status: str, code: int, message: str = "no", *details: dict[str, Any]) -> dict[str, Any]:
     return {"error": {"code": code, "status": status, "message": message, "details": list(details)}}
 
+
+STATES = "The specified schema produces a constraint that has too many states for serving"
 
 CASES: list[tuple[int, Any, tuple[type[errors.APIError], ErrorClass]]] = [
     # the documented bodies of ToAPIs
@@ -110,6 +112,15 @@ CASES: list[tuple[int, Any, tuple[type[errors.APIError], ErrorClass]]] = [
     (503, [google("UNAVAILABLE", 503)], SERVER),
     (500, [{"nothing": 1}, google("INTERNAL", 500)], SERVER),
     (400, google("INVALID_ARGUMENT", 400, "The specified schema produces … too many states for serving."), SCHEMA),
+    (400, openai(json.dumps(google("INVALID_ARGUMENT", 400, f"{STATES}."))), SCHEMA),
+    (400, [google("INVALID_ARGUMENT", 400, STATES)], SCHEMA),
+    (200, {"code": 400, "msg": STATES, "data": None}, SCHEMA),
+    (200, openai(STATES), SCHEMA),
+    (500, openai(f"upstream: {json.dumps(google('INVALID_ARGUMENT', 400, STATES))}"), SCHEMA),
+    (429, openai(STATES, status="INVALID_ARGUMENT"), SCHEMA),
+    (400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": STATES}}}, SCHEMA),
+    (400, STATES, SCHEMA),
+    (402, openai(STATES), BALANCE),
     (400, google("INVALID_ARGUMENT", 400, "URL_ROBOTED-ROBOTED_DENIED"), BAD),
     # bodies of odd shapes
     (400, "plain text", BAD),

@@ -51,7 +51,7 @@ class Oracle:
             return None
         if "boolean" in node["type"]:
             return text.lower() == "true"
-        marks = {field: shape for field, _, shape in extract.compile_schema(self.pipeline.schema).shape.fields}
+        marks = {item.name: item.shape for item in extract.compile_schema(self.pipeline.schema).shape.fields}
         shape = marks[name]
         if shape.verbatim is None or text in node["enum"]:
             return text

@@ -471,7 +471,8 @@ def exactly(value: Any, *, in_table: bool = False) -> Any:
     """A form in which equal means the same type and the same value.
 
     1, 1.0, True and Decimal(1) differ in it; instants in two zones, and 1.0 and 1.00 as Decimals, do not. As a table
-    keeps it (`in_table`), excluded fields do not count, and a union of int and float is one column of doubles.
+    keeps it (`in_table`), excluded fields do not count, a union of int and float is one column of doubles, and a key
+    that is not there is null.
     """
     if isinstance(value, BaseModel):
         infos = type(value).model_fields
@@ -481,7 +482,8 @@ def exactly(value: Any, *, in_table: bool = False) -> Any:
         parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return type(value).__name__, exactly(parts, in_table=in_table)
     if isinstance(value, dict):
-        return {exactly(key): exactly(item, in_table=in_table) for key, item in value.items()}
+        kept = {key: item for key, item in value.items() if item is not None or not in_table}
+        return {exactly(key): exactly(item, in_table=in_table) for key, item in kept.items()}
     if isinstance(value, list | tuple):
         return type(value).__name__, tuple(exactly(item, in_table=in_table) for item in value)
     if isinstance(value, set | frozenset):

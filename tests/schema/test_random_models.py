@@ -296,7 +296,7 @@ def without_null(node: Mapping[str, Any], resolved: Any) -> tuple[bool, Mapping[
     """Whether a node admits null by its type, and the node without it."""
     found = False
     bare = dict(node)
-    if bare.pop("nullable", False):
+    if bare.pop("nullable", False) or is_null(bare):
         found = True
     if isinstance(bare.get("type"), list) and "null" in bare["type"]:
         rest = [kind for kind in bare["type"] if kind != "null"]
@@ -397,9 +397,9 @@ def json_text(value: Any) -> str:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal, and of the same types all the way down: True is not 1."""
+    """Equal, and of the same types all the way down: True is not 1. An int may be a float of the same value."""
     if type(left) is not type(right):
-        return False
+        return {type(left), type(right)} == {int, float} and bool(left == right)
     if isinstance(left, BaseModel):
         return same(contents(left), contents(right))
     if dataclasses.is_dataclass(left):
