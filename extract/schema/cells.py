@@ -41,6 +41,8 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "map": (Mapping,),
 }
 
+_QUICK = {"str": str, "bool": bool, "date": dt.date, "decimal": Decimal}
+
 Trail = tuple[Any, ...]  # (trail above, step), written out only when there is something to say
 Fits = Callable[[Shape, Any], bool]
 
@@ -91,7 +93,29 @@ def _cell(shape: Shape, fits: Fits) -> Cell:
             return None
         return make(value, trail, row)
 
+    return _quick(shape, cell)
+
+
+def _quick(shape: Shape, make: Cell) -> Cell:
+    """The plain case of a plain kind at once: nearly every value is one."""
+    exact = _QUICK.get(shape.kind)
+    if shape.roots or exact is None or shape.core is None:
+        return make
+    if shape.kind == "decimal":
+        return partial(_quick_decimal, make, *_digits(shape))
+
+    def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        return value if type(value) is exact else make(value, trail, row)
+
     return cell
+
+
+def _quick_decimal(make: Cell, precision: int, scale: int, value: Any, trail: Trail, row: _Row) -> Any:
+    if type(value) is Decimal:
+        _, digits, exponent = value.as_tuple()
+        if isinstance(exponent, int) and -scale <= exponent <= 0 and len(digits) + exponent <= precision - scale:
+            return value
+    return make(value, trail, row)
 
 
 def _maker(shape: Shape, fits: Fits) -> Cell:
@@ -130,19 +154,24 @@ def _refuse_type(kind: str, value: Any, trail: Trail, row: _Row) -> None:
 
 
 def _object(shape: Shape, fits: Fits) -> Cell:
-    columns = [(item, item.name, _cell(item.shape, fits)) for item in shape.columns]
+    columns = [(item, item.name, item.wire, _cell(item.shape, fits)) for item in shape.columns]
     extra = _cell(shape.extra, fits) if shape.extra else None
     extra_name = extra_column(shape)
     names = [item.name for item in shape.columns]
+    known = set(names)
+    plain = shape.extra is None and not any(item.computed for item in shape.columns)  # all stands in `__dict__`
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
+        fields = getattr(value, "__dict__", None)
+        if plain and type(value) is shape.python and fields is not None and fields.keys() >= known:
+            return {name: make(fields[name], (trail, wire), row) for _, name, wire, make in columns}
         is_one = isinstance(value, Mapping) if shape.python is dict else all(hasattr(value, name) for name in names)
         if not is_one:
             return _refuse_type("object", value, trail, row)
         found = {}
-        for item, name, make in columns:
+        for item, name, wire, make in columns:
             held = value_of(shape, value, item)
-            found[name] = None if held is ABSENT else make(held, (trail, item.wire), row)
+            found[name] = None if held is ABSENT else make(held, (trail, wire), row)
         if extra:
             extras = extras_of(shape, value).items()
             found[extra_name] = [(name, extra(held, (trail, name), row)) for name, held in extras]
