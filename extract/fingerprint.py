@@ -9,12 +9,18 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typing_extensions import is_typeddict
 
-_LIBRARIES = frozenset({"builtins", "pydantic", "enum", "abc", "typing", "decimal", "datetime"})
+_LIBRARIES = frozenset(
+    {"builtins", "pydantic", "pydantic_core", "annotated_types", "enum", "abc", "typing", "typing_extensions", "types"}
+    | {"collections", "dataclasses", "decimal", "datetime", "uuid"}
+)
+_FUNCTIONS = ("func", "discriminator", "default_factory")  # of a validator, of Discriminator, of a field
 
 
 def source_of(thing: Any) -> str:
@@ -23,9 +29,12 @@ def source_of(thing: Any) -> str:
     return _text(thing, set())
 
 
-def source_of_model(model: type[BaseModel]) -> str:
-    """The sources of a model, its bases, its validators, and every model and enum below it, in a fixed order."""
-    return "\n".join(source_of(part) for part in dict.fromkeys(_parts(model, set())))
+def source_of_model(model: Any) -> str:
+    """The sources of a type, its bases, its validators, and of every class below it, in a fixed order.
+
+    Models, dataclasses, TypedDicts and RootModels are followed into their fields, annotations into their arguments.
+    """
+    return "\n".join(dict.fromkeys(source_of(part) for part in _parts(model, set())))
 
 
 def without_addresses(text: str) -> str:
@@ -87,22 +96,59 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def _parts(annotation: Any, seen: set[Any]) -> Iterator[type | Callable[..., Any]]:
-    """Classes of the project's own, and the functions of validators in annotations."""
-    validator = getattr(annotation, "func", None)
-    if callable(validator):
-        yield validator
-    if not isinstance(annotation, type):
-        for part in get_args(annotation):
-            yield from _parts(part, seen)
+def _parts(annotation: Any, seen: set[Any]) -> Iterator[Any]:
+    """Classes of the project's own, functions in annotations (validators, factories), and other marks there."""
+    for name in _FUNCTIONS:
+        if callable(function := getattr(annotation, name, None)):
+            yield function
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield from _parts_of_class(annotation, seen)
         return
-    if annotation in seen or annotation.__module__.partition(".")[0] in _LIBRARIES:
+    for part in _inside(annotation):
+        yield from _parts(part, seen)
+    if not _is_library(type(annotation)):
+        yield from _parts(type(annotation), seen)
+        yield annotation
+
+
+def _parts_of_class(cls: type, seen: set[Any]) -> Iterator[Any]:
+    if cls in seen or _is_library(cls):
         return
-    seen.add(annotation)
-    for base in annotation.__bases__:
+    seen.add(cls)
+    for base in cls.__bases__:
         yield from _parts(base, seen)
-    yield annotation
-    if issubclass(annotation, BaseModel):
-        for field in annotation.model_fields.values():
-            for part in (field.annotation, *field.metadata):
-                yield from _parts(part, seen)
+    yield cls
+    for part in _fields(cls):
+        yield from _parts(part, seen)
+
+
+def _is_library(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _LIBRARIES
+
+
+def _inside(annotation: Any) -> Iterator[Any]:
+    """What a generic annotation, an alias, a NewType or a `Field(...)` is made of."""
+    if origin := get_origin(annotation):
+        yield origin
+    yield from get_args(annotation)
+    yield from (getattr(annotation, name) for name in ("__value__", "__supertype__") if hasattr(annotation, name))
+    if isinstance(annotation, FieldInfo):
+        yield annotation.annotation
+        yield from annotation.metadata
+
+
+def _fields(cls: type) -> Iterator[Any]:
+    """The fields of a model, dataclass, TypedDict or NamedTuple: their types and what is marked there."""
+    found = getattr(cls, "__pydantic_fields__", None)
+    if isinstance(found, dict):
+        yield from found.values()
+    elif is_dataclass(cls) or is_typeddict(cls) or hasattr(cls, "_fields"):
+        yield from _hints(cls)
+        yield from (vars(cls).get("__dataclass_fields__") or {}).values()
+
+
+def _hints(cls: type) -> Iterator[Any]:
+    try:
+        yield from get_type_hints(cls, include_extras=True).values()
+    except (NameError, AttributeError, TypeError):  # a name that only Pydantic finds
+        yield from cls.__annotations__.values()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +120,9 @@ class Job:
     def _ladders(self, journal: Journal, tally: Tally) -> list[Ladder]:
         """Where an earlier run had got to, if one had to relax a schema."""
         looks_down = journal.has_relaxed() or bool(tally.relaxed)
-        rungs = chain(tally.rungs, repeat(0))
+        rungs = dict(enumerate(tally.rungs))
         questions = enumerate(self.prepared.questions)
-        return [Ladder(question, number, rung, looks_down) for (number, question), rung in zip(questions, rungs)]
+        return [Ladder(question, number, rungs.get(number, 0), looks_down) for number, question in questions]
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -104,11 +104,12 @@ class Ladder:
     number: int = 0  # of the question
     rung: int = 0  # where records begin
     looks_down: bool = False  # the journal may hold answers on lower rungs
+    said: int = 0  # the rung that was last spoken of
     _answered: int = 0  # the lowest rung that something was answered on
     _scout: asyncio.Event | None = None
 
     def __post_init__(self) -> None:
-        self.rung = min(self.rung, self.last) if self.rung else 0
+        self.said = self.rung = min(self.rung, self.last) if self.rung else 0
 
     @property
     def last(self) -> int:
@@ -124,13 +125,11 @@ class Ladder:
         """What is given up where records begin."""
         return self.question.builders[self.rung].schema.rungs if self.rung else ()
 
-    def reached(self, rung: int, *, answered: bool = False) -> bool:
-        """Some record is at this rung; whether the run had not been there yet."""
+    def reached(self, rung: int, *, answered: bool = False) -> None:
+        """Some record is at this rung."""
+        self.rung = max(self.rung, rung)
         if answered:
             self._answered = max(self._answered, rung)
-        deeper = rung > self.rung
-        self.rung = max(self.rung, rung)
-        return deeper
 
     @asynccontextmanager
     async def turn(self, rung: int) -> AsyncIterator[bool]:

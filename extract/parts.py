@@ -1,4 +1,4 @@
-"""A record asked for in several requests, each for some of its fields: what each asks, and how the answers are one. Pure."""
+"""A record asked for in several requests, each for some fields: what each asks, and how the answers are one. Pure."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def _named(fields: Sequence[str], split: Any) -> list[tuple[str, ...]]:
             raise ConfigError(f"split_fields names {name!r}, which is no field that is asked for", hint=found)
     twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
     missing = [name for name in fields if split and name not in named]
-    for found, what in ((twice, "names {} more than once"), (missing, "leaves out {}")):
-        if found:
-            said = what.format(", ".join(map(repr, found)))
+    for wrong, what in ((twice, "names {} more than once"), (missing, "leaves out {}")):
+        if wrong:
+            said = what.format(", ".join(map(repr, wrong)))
             raise ConfigError(f"split_fields {said}", hint="each field stands in exactly one part")
     return [tuple(part) for part in split]
 
@@ -145,7 +145,7 @@ def outcome_of(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], j
     found = next((fault for fault in faults if not fault.unanswered), faults[0] if faults else None)
     completions = [piece.completion for piece in pieces if piece.completion]
     if found is None:
-        content = json_text({key: value for each in completions for key, value in _object_of(each).items()})
+        content = json_text({key: value for each in completions for key, value in (_object_of(each) or {}).items()})
         found = judge(record, replace(completions[0], content=content))
     if completions:
         found = replace(found, completion=_summed(found.completion or completions[0], completions))

@@ -100,8 +100,9 @@ class _NoAnswer:
     attempts: int
 
 
-_LOOK_AGAIN = "look again"  # the schema was refused for another record before this request was sent
-_Asked = Answer | _NoAnswer | Literal["look again"] | None  # None: the run stops
+_LookAgain = Literal["look again"]  # the schema was refused for another record before this request was sent
+_LOOK_AGAIN: _LookAgain = "look again"
+_Asked = Answer | _NoAnswer | _LookAgain | None  # None: the run stops
 
 
 @dataclass
@@ -222,7 +223,7 @@ class Runner:
         if answer.kind == ErrorClass.SCHEMA:
             self.refused_schemas += climb.refused
             if climb.ladder.question.is_shared:
-                self.stop.request(_too_complex(climb.ladder, answer))
+                self.stop.request(_too_complex(climb.ladder, answer.message or ""))
                 return None
         issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
         raw = answer.body.decode("utf-8", "replace")
@@ -231,12 +232,14 @@ class Runner:
     def _note_rung(self, ladder: Ladder, step: Step[Answer]) -> None:
         """Later records begin where this one is; said once a rung."""
         answered = step.answer is not None and step.answer.kind != ErrorClass.SCHEMA
-        if not ladder.reached(step.request.rung, answered=answered):
+        ladder.reached(step.request.rung, answered=answered)
+        if ladder.said == ladder.rung:
             return
+        ladder.said = ladder.rung
         self.tally.relaxed = max((each.relaxed for each in self.ladders), key=len)
         self.tally.rungs = tuple(each.rung for each in self.ladders)
         logger.warning(
-            "the endpoint finds the schema%s too complex: from here on it is asked for without %s, which is checked here",
+            "the endpoint finds the schema%s too complex; from here on it does without %s, which is checked here",
             f" of {', '.join(ladder.question.part.names)}" if ladder.question.part else "",
             ", ".join(ladder.relaxed),
         )
@@ -287,16 +290,24 @@ class Runner:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
             return None
-        if error.kind is ErrorClass.SCHEMA and not self._is_hopeless(request):
-            self.watch.heard()
-        else:
+        if error.kind is not ErrorClass.SCHEMA or not self._step_down(request, error):
             self._heed(self.watch.refusal(request.hash, error))
         return self.journal.lookup(request.hash)
 
-    def _is_hopeless(self, request: ChatRequest) -> bool:
-        """Whether a refused schema is the record's own and cannot be relaxed any further."""
+    def _step_down(self, request: ChatRequest, error: APIError) -> bool:
+        """A schema was refused: at once, before another call begins, the run leaves its rung, or ends.
+
+        False when it is the record's own schema that cannot be relaxed any further.
+        """
         ladder = self.ladders[request.part]
-        return request.rung == ladder.last and not ladder.question.is_shared
+        if request.rung == ladder.last and not ladder.question.is_shared:
+            return False
+        self.watch.heard()
+        if request.rung == ladder.last:
+            self.stop.request(_too_complex(ladder, error.message))
+        else:
+            ladder.reached(request.rung + 1)
+        return True
 
     def _heed(self, reason: Exception | None) -> None:
         if reason is not None:
@@ -318,13 +329,13 @@ class TooComplex(RunStopped):
     """The endpoint refuses the schema even when all has been given up that can be."""
 
 
-def _too_complex(ladder: Ladder, refusal: Answer) -> TooComplex:
+def _too_complex(ladder: Ladder, message: str) -> TooComplex:
     part, relaxed = ladder.question.part, ladder.question.builders[-1].schema.rungs
     of_part = f" of {', '.join(part.names)}" if part else ""
     without = f" even without {', '.join(relaxed)}" if relaxed else ""
     return TooComplex(
-        f"the endpoint finds the schema{of_part} too complex{without}: {refusal.message}",
-        hint=f"ask for its fields in {'more' if part else 'several'} requests, Pipeline(split_fields=…), or make it smaller",
+        f"the endpoint finds the schema{of_part} too complex{without}: {message}",
+        hint=f"make it smaller, or ask for its fields in {'more' if part else 'several'} requests: split_fields",
     )
 
 

@@ -85,8 +85,8 @@ def _schema_warnings(prepared: Prepared) -> list[str]:
 
 def _size_line(found: dict[str, Any]) -> str:
     size, each = found["schema_size"], found["requests_per_record"]
-    split = f", asked for in {each} requests a record" if each > 1 else ""
-    return f"a schema of {size['properties']:,} properties, {size['bytes']:,} bytes, about {size['states']:,} states{split}"
+    said = f"a schema of {size['properties']:,} properties, {size['bytes']:,} bytes, about {size['states']:,} states"
+    return f"{said}, asked for in {each} requests a record" if each > 1 else said
 
 
 def survey_text(found: dict[str, Any]) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import Enum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, Generic, NamedTuple, NewType, NotRequired, TypeVar
 
-from pydantic import AfterValidator, BaseModel, field_validator
+import pytest
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, RootModel, Tag, field_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from typing_extensions import TypeAliasType, TypedDict
 
 from extract.fingerprint import source_of, source_of_model, without_addresses
 
@@ -120,3 +126,130 @@ def test_validators_in_annotations_and_mixins_count() -> None:
     text = source_of_model(Model)
     assert "def positive" in text
     assert "class Mixin" in text
+
+
+def checked(value: int) -> int:
+    return value
+
+
+def made() -> int:
+    return 7
+
+
+def kind_of(value: Any) -> str:
+    return "base"
+
+
+T = TypeVar("T")
+Number = Annotated[int, AfterValidator(checked)]
+
+
+class Mark:
+    """A mark of the user's own, that cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def __repr__(self) -> str:
+        return f"Mark({self.limit})"
+
+
+@dataclass
+class Data:
+    part: Part
+    number: Number
+    more: int = dataclass_field(default_factory=made)
+
+
+@pydantic_dataclass
+class Checked:
+    part: Part
+    number: Number
+    more: int = Field(default_factory=made)
+
+
+class Typed(TypedDict):
+    part: Part
+    number: NotRequired[Annotated[Number, Field(default_factory=made)]]
+
+
+class Named(NamedTuple):
+    part: Part
+    number: Number
+    more: Annotated[int, Field(default_factory=made)]
+
+
+class Rooted(RootModel[dict[str, tuple[Part, Number]]]):
+    @field_validator("root")
+    @classmethod
+    def _is_made(cls, value: Any) -> Any:
+        return value or made()
+
+
+class Box(BaseModel, Generic[T]):
+    inside: T
+    number: Number
+    more: int = Field(default_factory=made)
+
+
+@dataclass
+class Plain(Generic[T]):
+    inside: T
+    number: Number
+    more: Annotated[int, Mark(3)] = dataclass_field(default_factory=made)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Data, Checked, Typed, Named, Rooted, Box[Part], Plain[Part], list[Data], Data | None, dict[str, Typed]],
+    ids=str,
+)
+def test_classes_of_every_kind_are_followed(kind: Any) -> None:
+    """Their fields' types, the validators in their annotations, and what makes their defaults."""
+    text = source_of_model(kind)
+    for name in ("class Part(", "class Colour(", "class Base(", "def checked("):
+        assert 1 == text.count(name)
+    assert "made" in text
+    assert ("def made(" in text) == (kind is not Rooted)
+
+
+def test_aliases_and_marks_are_followed() -> None:
+    """A NewType, an alias of a type, a mark by its class and what it shows, a Discriminator's function."""
+    named = NewType("named", Part)
+    assert "class Part(" in source_of_model(named)
+    assert "class Part(" in source_of_model(TypeAliasType("Parts", list[Part]))  # type: ignore[valid-type]
+    text = source_of_model(Plain[Part])
+    assert "class Mark" in text
+    assert "Mark(3)" in text
+    union = Annotated[Annotated[Base, Tag("base")] | Annotated[Part, Tag("part")], Discriminator(kind_of)]
+    assert "def kind_of(" in source_of_model(union)
+
+
+def test_a_name_that_only_pydantic_finds_is_passed_over() -> None:
+    """A class inside a function, whose annotations are texts: its own source counts."""
+
+    class Inner(BaseModel):
+        a: int
+
+    @dataclass
+    class Outer:
+        inner: Inner
+
+    assert "inner: Inner" in source_of_model(Outer)
+
+
+def test_plain_types_have_no_source() -> None:
+    """Those of Python and of Pydantic."""
+    assert ["", "", ""] == [source_of_model(kind) for kind in (int, list[str], dict[str, Annotated[int, Field(ge=1)]])]
+
+
+def test_a_changed_mark_changes_the_text() -> None:
+    """Marks that show what they hold tell two types apart."""
+
+    def model(limit: int) -> Callable[..., Any]:
+        return Annotated[int, Mark(limit)]  # type: ignore[return-value]
+
+    assert source_of_model(model(1)) != source_of_model(model(2))
+    assert source_of_model(model(1)) == source_of_model(model(1))

@@ -109,3 +109,23 @@ def test_without_prices_nothing_is_spent() -> None:
     scene = Scene(Limits(max_cost_usd=0.01), Model())
     scene.run(10)
     assert 10 == scene.finished
+
+
+def test_a_call_that_is_refused_at_its_turn_counts_for_nothing() -> None:
+    """Neither a turn of the pace nor one of the requests that are allowed; its permit is given back."""
+    scene = Scene(Limits(concurrency=1, max_requests=2, requests_per_minute=60))
+
+    def refuse(request: ChatRequest) -> None:
+        if request.rung == 0:
+            raise KeyError
+
+    limits = Limits(concurrency=1, max_requests=2, requests_per_minute=60)
+    sender = with_limits(scene.send, limits, PRICED, refuse=refuse, sleep=scene.sleep, clock=lambda: scene.now)
+
+    async def calls() -> list[Completion | BaseException]:
+        requests = [ChatRequest(b"{}", "a", rung=rung) for rung in (0, 0, 1, 0, 1)]
+        return await asyncio.gather(*map(sender, requests), return_exceptions=True)
+
+    found = asyncio.run(calls())
+    assert [True, True, False, True, False] == [isinstance(each, KeyError) for each in found]
+    assert [0.0, 1.0] == scene.begun

@@ -39,6 +39,13 @@ def test_the_closing_line(changes: dict[str, Any], line: str) -> None:
     assert line == report(**changes).line
 
 
+def test_a_relaxed_schema_is_in_the_line_and_the_data() -> None:
+    """What the wire gave up, in its order."""
+    found = report(relaxed=("array bounds", "formats"))
+    assert found.line.endswith(", schema relaxed (array bounds, formats)")
+    assert ["array bounds", "formats"] == found.as_dict()["relaxed"]
+
+
 def test_a_report_is_json_in_the_words_of_the_manifest() -> None:
     found = report(stopped="no balance", losses=["x"]).as_dict()
     assert found == json.loads(json.dumps(found))

@@ -115,7 +115,7 @@ def test_a_good_value_is_typed(annotation: Any, value: str, cell: Any) -> None:
         (bool, '"true"', "schema.type"),
         (str, "1", "schema.type"),
         (str, "null", "schema.type"),
-        (Literal["x"], '"y"', "schema.const"),
+        (Literal["x"], '"y"', "schema.enum"),
         (Literal["x", "z"], '"y"', "schema.enum"),
         (list[int], "1", "schema.type"),
         *((dt.date, f'"{text}"', "schema.format") for text in ("2024-02-30", "02/05/2024", "20240101", "2024-1-1", "")),

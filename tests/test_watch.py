@@ -128,3 +128,20 @@ def test_an_answer_between_failures_starts_the_count_anew() -> None:
     for _ in range(3):
         assert [None] * (SILENT - 1) == [watch.no_answer(error()) for _ in range(SILENT - 1)]
         watch.answered()
+
+
+def test_a_schema_that_is_still_being_relaxed_says_that_the_endpoint_is_there() -> None:
+    """It ends a silence, and decides nothing of refusals."""
+    watch = Watch(silent=2)
+    assert watch.no_answer(error()) is None
+    watch.heard()
+    assert watch.no_answer(error()) is None
+    assert "no" in str(watch.no_answer(error()))
+    assert [] == watch.refused
+
+
+def test_schemas_that_are_all_refused_are_to_be_split() -> None:
+    """The hint of the stop is the error's own."""
+    watch = Watch()
+    complex_ = BadRequestError("too many states", kind=ErrorClass.SCHEMA, hint="split_fields")
+    assert "split_fields" in str([watch.refusal(str(number), complex_) for number in range(ALIKE)][-1])

@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 from functools import partial
 from typing import Any
 
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from extract.records import Issue, path_to
 from extract.schema.forms import choice_of, extras_of, value_of
@@ -242,12 +242,18 @@ def _enum(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
 
 
 def _text(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
-    text = _jsonable(value)
+    try:
+        text = _jsonable(value)
+    except PydanticSerializationError:
+        text = None
     return text if isinstance(text, str) else _refuse_type(shape.kind, value, trail, row)
 
 
 def _json(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
-    return json_text(_jsonable(value))
+    try:
+        return json_text(_jsonable(value))
+    except ValueError:  # not finite, or no JSON at all
+        return _refuse_type(shape.kind, value, trail, row)
 
 
 def _raw_time(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:

@@ -242,7 +242,7 @@ class CompiledSchema:
         return {WRAPPED: instance} if self.reading is None else SimpleNamespace(value=instance)
 
     def _validated(self, shape: Shape, value: Any) -> Any:
-        return value if self.reading is None else self.reading.validator_of(shape).validate_python(value, strict=False)
+        return value if self.reading is None else self.reading.validate_part(shape)(value, None)
 
 
 def compile_schema(
@@ -345,6 +345,8 @@ def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, v
     """Whether a Python value is one of this shape, types taken strictly."""
     if isinstance(value, Decimal) and shape.kind in ("int", "float"):  # which Pydantic takes even so
         return False
+    if shape.core is None:  # a schema of the user's own
+        return json_class(shape) in (class_of(value), "any")
     validator = validators.get(id(shape))
     if validator is None:
         validator = validators[id(shape)] = reading.validator_of(shape)

@@ -15,12 +15,12 @@ from itertools import starmap
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, to_jsonable_python
 
 from extract.errors import SchemaError
-from extract.schema.nodes import as_enum, key_text, nullable
+from extract.schema.nodes import as_enum, json_text, key_text, nullable
 from extract.schema.shapes import (
     ABSENT,
     BOUND_KINDS,
@@ -133,6 +133,8 @@ class TypeReading:
 
     def validate_part(self, shape: Shape) -> Callable[[Any, Any], Any]:
         """What makes of a value and a context the instance of one part by itself; raises pydantic.ValidationError."""
+        if shape.core is None:  # a schema of the user's own
+            return lambda value, _: value
         validate = self.validator_of(shape).validate_python
         return lambda value, context: validate(value, strict=False, context=context)
 
@@ -155,7 +157,7 @@ def read_type(model: Any, unroll: int = 0) -> TypeReading:
             return generators[-1]
 
         node = adapter.json_schema(by_alias=True, mode="validation", schema_generator=generator)  # type: ignore[arg-type]
-    except (PydanticInvalidForJsonSchema, PydanticUserError, PydanticSchemaGenerationError) as error:
+    except (PydanticUserError, PydanticSerializationError, UnicodeDecodeError) as error:  # the latter of enum values
         raise SchemaError(str(error).splitlines()[0], path=name, hint=_NO_PLACE) from error
     reader = _Reader(node.get("$defs", {}), generators[-1].cores, unroll, name)
     try:
@@ -341,7 +343,11 @@ class _Reader:
         value = self._item(given if isinstance(given, dict) else {}, f"{path}[*]", above)
         key = self.read(node.get("propertyNames") or {"type": "string"}, f"{path}[key]", above)
         if key.nullable or key.kind not in _KEYS:
-            raise SchemaError(f"a dict with {'optional ' * key.nullable}{key.kind} keys", path=path, hint="use str, int, date or Enum keys")
+            raise SchemaError(
+                f"a dict with {'optional ' * key.nullable}{key.kind} keys",
+                path=path,
+                hint="use str, int, date or Enum keys",
+            )
         schema = _without(_own(node), "propertyNames") | {"additionalProperties": value.schema}
         if names := _names_of(key):
             schema["propertyNames"] = names
@@ -459,10 +465,11 @@ def _computed(core: Mapping[str, Any], path: str) -> list[Field]:
 
 def _choices(members: list[Any], path: str) -> tuple[Choice, ...]:
     """One choice for each value: by its member's name, its text, or its JSON where two texts are alike."""
+    values = [to_jsonable_python(member) for member in members]
     try:
-        values = [to_jsonable_python(member) for member in members]
-    except PydanticSerializationError as error:
-        raise SchemaError(f"an enum value that JSON has not: {error}", path=path) from None
+        json_text(values)
+    except ValueError:
+        raise SchemaError("an enum value that JSON has not", path=path, hint="NaN and Infinity are none") from None
     labels = [
         member.name if isinstance(member, Enum) else value if isinstance(value, str) else json.dumps(value)
         for member, value in zip(members, values, strict=True)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
+from enum import Enum
+from typing import Any, Literal, NotRequired
+
 import pyarrow as pa
 import pytest
+from pydantic import ConfigDict, JsonValue, RootModel, create_model
+from typing_extensions import TypedDict
 
 from extract.schema import compile_schema
-from schema.small_models import Everything, Part
+from schema.small_models import Color, Everything, Part
+
+
+class Halves(Enum):
+    A = 0.5
+    B = 1
+
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
 PART = pa.struct(
@@ -74,3 +87,54 @@ def test_descriptions_are_metadata() -> None:
     assert schema.field("whole").metadata is None
     assert {b"description": b"its name"} == compile_schema(Part).arrow_schema.field("name").metadata
     assert {b"description": b"its name"} == schema.field("part").type.field("name").metadata
+
+
+def kind_of(annotation: Any) -> pa.DataType:
+    return compile_schema(create_model("M", a=(annotation, ...))).arrow_schema.field("a").type
+
+
+WHOLE = pa.field("value", pa.int64(), nullable=False)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (dict[str, int], pa.map_(pa.string(), WHOLE)),
+        (dict[int, int | None], pa.map_(pa.int64(), pa.int64())),
+        (dict[dt.date, int], pa.map_(pa.date32(), WHOLE)),
+        (dict[Color, int], pa.map_(pa.string(), WHOLE)),
+        (tuple[int, str | None], pa.struct([pa.field("item_0", pa.int64(), nullable=False), ("item_1", pa.string())])),
+        (set[str], pa.list_(pa.field("item", pa.string(), nullable=False))),
+        (
+            int | str,
+            pa.struct([pa.field("tag", WORDS, nullable=False), ("integer", pa.int64()), ("text", pa.string())]),
+        ),
+        (bytes, pa.binary()),
+        (dt.timedelta, pa.duration("us")),
+        (uuid.UUID, pa.string()),
+        (JsonValue, pa.string()),
+        (Literal["a", 1], WORDS),
+        (Literal[True, False], pa.bool_()),
+        (Halves, pa.float64()),
+        (None, pa.null()),
+        (RootModel[list[int]], pa.list_(pa.field("item", pa.int64(), nullable=False))),
+    ],
+    ids=str,
+)
+def test_what_has_parts_has_its_column(annotation: Any, kind: pa.DataType) -> None:
+    """Maps, tuples as structs, unions as a tag with parts, and what is written as text."""
+    assert kind.equals(kind_of(annotation))
+
+
+def test_what_may_be_absent_is_null() -> None:
+    """A NotRequired field of a TypedDict; undeclared properties are a map."""
+
+    class Typed(TypedDict):
+        a: int
+        b: NotRequired[int]
+
+    assert [False, True] == [kind_of(Typed).field(name).nullable for name in ("a", "b")]
+    schema = compile_schema(create_model("Open", __config__=ConfigDict(extra="allow"), a=(int, ...))).arrow_schema
+    assert ["a", "additional_properties"] == schema.names
+    assert pa.types.is_map(schema.field("additional_properties").type)
+    assert not schema.field("additional_properties").nullable

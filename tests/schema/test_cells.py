@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, NaiveDatetime, create_model
+from pydantic import BaseModel, Field, JsonValue, NaiveDatetime, RootModel, create_model
+from typing_extensions import TypedDict
 
 from extract.records import Issue
 from extract.schema import compile_schema
-from extract.schema.cells import Tabulator
 from schema.small_models import MODELS, Color, Part, Size
+
+
+class Typed(TypedDict):
+    a: int
+    b: NotRequired[int | None]
+
+
+class Words(RootModel[set[str]]):
+    pass
 
 
 def cells(annotation: Any, value: Any, **options: Any) -> tuple[Any, list[Issue], list[str]]:
     model = create_model("M", a=(annotation, Field(**options)))
-    row, issues, flags = cells_of(compile_schema(model).shape, model.model_construct(a=value))
+    row, issues, flags = compile_schema(model).tabulator(model.model_construct(a=value))
     return row["a"], issues, flags
 
 
@@ -31,7 +41,7 @@ def test_cells_go_through_arrow_unchanged(drawn: tuple[type[BaseModel], Any], da
     model, values = drawn
     instance = data.draw(values)
     schema = compile_schema(model)
-    row, issues, flags = cells_of(schema.shape, instance)
+    row, issues, flags = schema.tabulator(instance)
     assert ([], []) == (issues, flags)
     table = pa.Table.from_pylist([row], schema=schema.arrow_schema)
     table.validate()
@@ -72,7 +82,21 @@ def test_cells_go_through_arrow_unchanged(drawn: tuple[type[BaseModel], Any], da
         (Size, "S", "table.type"),
         (Decimal, 0.5, "table.type"),
         (Part, {"name": "x"}, "table.type"),
-        (list[int], (1,), "table.type"),
+        (list[int], "1", "table.type"),
+        (set[int], 5, "table.type"),
+        (tuple[int, str], (1,), "table.type"),
+        (tuple[int, str], 5, "table.type"),
+        (dict[str, int], [1], "table.type"),
+        (Typed, 5, "table.type"),
+        (int | str, 0.5, "table.type"),
+        (uuid.UUID, 5, "table.type"),
+        (bytes, "QQ==", "table.type"),
+        (dt.timedelta, 5, "table.type"),
+        (dt.timedelta, dt.timedelta.max, "table.timedelta_range"),
+        (float, 2**53 + 1, "table.float_range"),
+        (JsonValue, float("inf"), "table.type"),
+        (JsonValue, object(), "table.type"),
+        (uuid.UUID, object(), "table.type"),
     ],
 )
 def test_what_a_column_cannot_hold_is_an_issue(annotation: Any, value: Any, code: str) -> None:
@@ -89,7 +113,7 @@ def test_the_place_of_an_issue_is_that_on_the_wire() -> None:
     inner = create_model("Inner", x=(list[int], Field(alias="X y")))
     model = create_model("M", a=(list[inner], ...))  # type: ignore[valid-type]
     instance = model.model_construct(a=[inner.model_construct(x=[1, 2**64])])
-    _, issues, _ = cells_of(compile_schema(model).shape, instance)
+    _, issues, _ = compile_schema(model).tabulator(instance)
     assert ["$.a[0]['X y'][1]"] == [issue.path for issue in issues]
 
 
@@ -129,3 +153,65 @@ def test_enums_are_their_values() -> None:
     assert "red" == cells(Color, Color.RED)[0]
     assert [2, None] == cells(list[Size | None], [Size.L, None])[0]
     assert {"name": "n", "weight": None} == cells(Part, Part(name="n", weight=None))[0]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "cell"),
+    [
+        (dict[str, int], {"a": 1}, [("a", 1)]),
+        (dict[dt.date, Color], {dt.date(2024, 1, 2): Color.RED}, [(dt.date(2024, 1, 2), "red")]),
+        (tuple[int, str | None], (1, None), {"item_0": 1, "item_1": None}),
+        (set[str], {"b", "a"}, ["a", "b"]),
+        (
+            frozenset[dt.date],
+            frozenset({dt.date(2024, 1, 2), dt.date(2024, 1, 1)}),
+            [dt.date(2024, 1, n) for n in (1, 2)],
+        ),
+        (Words, Words({"b", "a"}), ["a", "b"]),
+        (int | str, "x", {"tag": "text", "integer": None, "text": "x"}),
+        (Part | Color, Color.RED, {"tag": "Color", "Part": None, "Color": "red"}),
+        (Typed, {"a": 1}, {"a": 1, "b": None}),
+        (uuid.UUID, uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (bytes, b"A", b"A"),
+        (dt.timedelta, dt.timedelta(days=1), dt.timedelta(days=1)),
+        (JsonValue, {"a": [1, "é", None, 0.5]}, '{"a":[1,"\\u00e9",null,0.5]}'),
+        (JsonValue, None, "null"),
+        (None, None, None),
+        (Literal["a", 1], 1, "1"),
+        (float, 3, 3),
+    ],
+    ids=str,
+)
+def test_what_has_parts_has_a_cell(annotation: Any, value: Any, cell: Any) -> None:
+    """Maps are pairs, tuples structs, sets sorted lists, unions a tag and one part, any JSON its text."""
+    assert (cell, [], []) == cells(annotation, value)
+
+
+def test_the_cells_of_a_raw_schema_are_typed() -> None:
+    """Numbers, dates and instants of plain JSON; what is absent is null, what is undeclared a map."""
+    raw = {
+        "properties": {
+            "n": {"type": "integer"},
+            "x": {"type": "number"},
+            "day": {"type": "string", "format": "date"},
+            "at": {"type": "string", "format": "date-time"},
+            "gone": {"type": "string"},
+        },
+        "additionalProperties": {"type": "integer"},
+    }
+    given = {"n": Decimal("1.0"), "x": Decimal("0.5"), "day": "2024-01-02", "at": "2024-01-02T03:04:05Z", "more": 7}
+    row, issues, flags = compile_schema(raw).tabulator(given)
+    assert ([], []) == (issues, flags)
+    assert {
+        **{"n": 1, "x": 0.5, "day": dt.date(2024, 1, 2), "gone": None, "additional_properties": [("more", 7)]},
+        "at": dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+    } == row
+    assert [float, int] == [type(row["x"]), type(row["n"])]
+    _, issues, _ = compile_schema(raw).tabulator({"day": "soon", "at": 5})
+    assert [("table.type", "$.day"), ("table.type", "$.at")] == [(issue.code, issue.path) for issue in issues]
+
+
+def test_what_is_no_instance_at_all_has_no_row() -> None:
+    """An issue at the top, and no cells."""
+    row, issues, _ = compile_schema(Part).tabulator(5)
+    assert ({}, [("table.type", "$")]) == (row, [(issue.code, issue.path) for issue in issues])

@@ -1,186 +1,120 @@
-"""Shapes: what a model's types become, and what is refused with the field's path."""
+"""Shapes: where the parts of a schema stand, and what is bound to the source."""
 
 from __future__ import annotations
 
-import collections.abc
-import dataclasses
 import datetime as dt
-import uuid
-from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal
 
-import pytest
-from pydantic import AliasChoices, AliasPath, AwareDatetime, BaseModel, Field, RootModel, create_model
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model
 
-from extract.errors import SchemaError
-from extract.schema.shapes import Shape, bindings, shape_of_model
+from extract.schema.shapes import (
+    ABSENT,
+    Shape,
+    any_bound,
+    below,
+    bindings,
+    extra_column,
+    in_dictionary,
+    json_types,
+    with_null,
+)
+from extract.schema.types import read_type
 from extract.verbatim import Verbatim
-from schema.small_models import Color, Part
+from schema.small_models import Color, Part, Size
+
+MARK = Verbatim("line")
 
 
-class Tree(BaseModel):
-    name: str
-    children: list["Tree"]  # noqa: UP037  # the class does not exist yet
-
-
-class Ping(BaseModel):
-    pong: Pong | None
-
-
-class Pong(BaseModel):
-    ping: Ping
-
-
-class Empty(BaseModel):
-    pass
-
-
-class NoMember(Enum):
-    pass
-
-
-class Mixed(Enum):
-    A = "a"
-    B = 1
-
-
-class Halves(Enum):
-    A = 0.5
-
-
-class Typed(TypedDict):
-    a: int
-
-
-@dataclasses.dataclass
-class Data:
-    a: int
-
-
-UNSUPPORTED = [
-    int | str,
-    Union[int, str, None],  # noqa: UP007
-    dict[str, int],
-    dict,
-    tuple[int, int],
-    tuple,
-    set[int],
-    frozenset[str],
-    list,
-    collections.abc.Sequence[int],
-    bytes,
-    Any,
-    object,
-    dt.timedelta,
-    uuid.UUID,
-    complex,
-    None,
-    Empty,
-    Tree,
-    Ping,
-    NoMember,
-    Mixed,
-    Halves,
-    Typed,
-    Data,
-    RootModel[list[int]],
-    Literal["a", 1],
-    Literal[True, 1],
-    Literal[b"x"],
-    Literal[None],
-    Annotated[Color, Verbatim("line")],
-    Annotated[Literal["a"], Verbatim("line")],
-    Annotated[bool, Verbatim("line")],
-    Annotated[dt.datetime, Verbatim("date")],
-    Annotated[AwareDatetime, Verbatim("date")],
-    Annotated[Part, Verbatim("line")],
-    Annotated[list[str], Verbatim("line")],
-    Annotated[Decimal, Field(max_digits=77, decimal_places=2)],
-    Annotated[Decimal, Field(max_digits=5, decimal_places=6)],
-]
-
-
-@pytest.mark.parametrize("kind", UNSUPPORTED, ids=str)
-def test_an_unsupported_type_is_refused_with_the_path_of_its_field(kind: Any) -> None:
-    """At the top, in a list, in a nested model, optional or excluded: never a silent string."""
-    for annotation, path in ((kind, "field"), (list[kind], r"field\[\]"), (Optional[kind], "field")):  # noqa: UP045  # `None | None` is no type
-        model = create_model("Model", good=(int, ...), field=(annotation, ...))
-        with pytest.raises(SchemaError, match=f"^{path}") as caught:
-            shape_of_model(model)
-        assert caught.value.path.startswith("field")
-    inner = create_model("Inner", field=(kind, ...))
-    with pytest.raises(SchemaError, match=r"^outer\[\]\.field"):
-        shape_of_model(create_model("Model", outer=(list[inner], ...)))  # type: ignore[valid-type]
-    with pytest.raises(SchemaError, match=r"^field"):
-        shape_of_model(create_model("Model", good=(int, ...), field=(kind, Field(exclude=True))))
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (Tree, r"^children\[\]: recursive model: Tree -> Tree"),
-        (Ping, "^pong.ping: recursive model: Ping -> Pong -> Ping"),
-        (Empty, "^Empty: the model has no fields"),
-        (RootModel[int], "is no object"),
-        (create_model("M", a=(int, Field(exclude=True))), "^M: the model has no fields"),
-        (create_model("M", a=(int, Field(validation_alias=AliasChoices("x", "y")))), "^a: an alias with choices"),
-        (create_model("M", a=(int, Field(validation_alias=AliasPath("x", 0)))), "^a: an alias with choices"),
-        (create_model("M", a=(int, Field(alias="b")), b=(int, ...)), "^b: has the alias 'b' of the field 'a'"),
-        (create_model("M", a=(int, ...), b=(Annotated[str, Verbatim("line")], Field(exclude=True))), "^b: Verbatim on"),
-    ],
-)
-def test_a_model_that_makes_no_table_is_refused(model: type[BaseModel], message: str) -> None:
-    """Recursion, no fields, aliases with choices or used twice."""
-    with pytest.raises(SchemaError, match=message):
-        shape_of_model(model)
-
-
-def shape(annotation: Any, **options: Any) -> Shape:
-    ((_, _, found),) = shape_of_model(create_model("M", a=(annotation, Field(**options)))).fields
-    return found
-
-
-@pytest.mark.parametrize(
-    ("annotation", "options", "digits"),
-    [
-        (Decimal, {}, (38, 9)),
-        (Decimal, {"decimal_places": 2}, (38, 2)),
-        (Decimal, {"max_digits": 10, "decimal_places": 2}, (10, 2)),
-        (Decimal, {"max_digits": 5}, (10, 5)),
-        (Decimal, {"max_digits": 20}, (29, 9)),
-        (Decimal | None, {"max_digits": 10, "decimal_places": 0}, (10, 0)),
-        (Annotated[Decimal, Field(max_digits=76, decimal_places=4)] | None, {}, (76, 4)),
-    ],
-)
-def test_digits_of_a_decimal(annotation: Any, options: dict[str, int], digits: tuple[int, int]) -> None:
-    """Precision and scale hold everything that the field admits."""
-    assert digits == shape(annotation, **options).digits
-
-
-def test_scalars_lists_and_objects() -> None:
-    """Kinds, nullability, items and the fields of objects."""
-    assert Shape("int", description="d") == shape(int, description="d")
-    assert Shape("int", nullable=True, description="in") == shape(Annotated[int, Field(description="in")] | None)
-    assert Shape("str", description="out") == shape(Annotated[str, Field(description="in")], description="out")
-    assert Shape("list", item=Shape("str", nullable=True)) == shape(list[str | None])
-    assert Shape("enum", values=("red", "blue")) == shape(Color)
-    assert Shape("enum", values=("x",), nullable=True) == shape(Literal["x", None])
-    assert "datetime" == shape(dt.datetime).kind
-    assert ["name", "weight"] == [name for name, _, _ in shape(Part | None).fields]
-
-
-def test_an_excluded_field_has_no_column() -> None:
-    """It is asked for and judged, but not written."""
-    model = create_model("M", a=(int, ...), why=(str, Field(exclude=True)))
-    assert ["a"] == [name for name, _, _ in shape_of_model(model).fields]
+def shape(annotation: Any) -> Shape:
+    return read_type(create_model("M", a=(annotation, ...))).shape.fields[0].shape
 
 
 def test_bindings_are_found_at_any_depth() -> None:
-    """Paths are those of the wire."""
-    mark = Verbatim("line")
-    inner = create_model("Inner", x=(Annotated[str, mark], Field(alias="X")), y=(int, ...))
-    found = bindings(shape_of_model(create_model("M", a=(inner, ...), b=(list[inner] | None, ...))))  # type: ignore[valid-type]
+    """Paths are those of the wire; what is read and from which shape."""
+    inner = create_model("Inner", x=(Annotated[str, MARK], Field(alias="X")), y=(int, ...))
+    found = bindings(read_type(create_model("M", a=(inner, ...), b=(list[inner] | None, ...))).shape)  # type: ignore[valid-type]
     assert [("a", "X"), ("b", "*", "X")] == [path for path, _ in found]
     assert ["str", "str"] == [bound.target for _, bound in found]
+
+
+def test_a_mark_is_seen_where_bindings_do_not_look() -> None:
+    """In a dict, a tuple and a union as well."""
+    bound = Annotated[str, MARK]
+    kinds: list[Any] = [dict[str, bound], tuple[int, bound], bound | int, list[dict[str, bound]]]
+    assert [True] * 4 == [any_bound(shape(kind)) for kind in kinds]
+    assert [[]] * 4 == [bindings(shape(kind)) for kind in kinds]
+    assert not any_bound(shape(dict[str, Part]))
+
+
+def test_the_parts_of_a_shape_have_their_steps() -> None:
+    """Items and entries by `*`, parts of a tuple by number, fields by their name in JSON, branches without a step."""
+
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        a: int = Field(alias="A")
+
+    steps = {kind: [step for step, _ in shape(annotation).children()] for kind, annotation in _PARTED.items()}
+    assert {"list": ["*"], "tuple": ["0", "1"], "dict": ["*"], "union": ["", ""], "scalar": []} == steps
+    assert ["A", "*"] == [step for step, _ in read_type(Open).shape.children()]
+
+
+_PARTED: dict[str, Any] = {
+    "list": list[int],
+    "tuple": tuple[int, str],
+    "dict": dict[str, int],
+    "union": int | str,
+    "scalar": int,
+}
+
+
+def test_one_step_below_a_path() -> None:
+    """A name, a name that needs quotes, any item."""
+    assert ["$.a", "$['a b']", "$[*]"] == [below("$", step) for step in ("a", "a b", "*")]
+
+
+def test_a_shape_that_may_be_null() -> None:
+    """A description of its own wins."""
+    assert Shape("int", nullable=True, description="new") == with_null(Shape("int", description="old"), "new")
+    assert Shape("int", nullable=True, description="old") == with_null(Shape("int", description="old"))
+
+
+def test_the_types_that_a_node_names() -> None:
+    """One, several or none."""
+    assert [{"string"}, {"string", "null"}, set()] == [
+        json_types(node) for node in ({"type": "string"}, {"type": ["string", "null"]}, {})
+    ]
+
+
+def test_the_column_of_undeclared_properties_has_a_name_of_its_own() -> None:
+    """No field is called so."""
+
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        additional_properties: int
+
+    assert "additional_properties_" == extra_column(read_type(Open).shape)
+    assert "additional_properties" == extra_column(read_type(Part).shape)
+
+
+def test_enums_in_a_dictionary() -> None:
+    """Texts, and values of several types; numbers and booleans have a column type."""
+    kinds: list[Any] = [Color, Literal["a", 1], Size, Literal[True], Literal[1, True]]
+    assert [True, True, False, False, True] == [in_dictionary(shape(kind)) for kind in kinds]
+
+
+def test_what_is_asked_and_what_has_a_column() -> None:
+    """Excluded fields are asked for, computed ones have a column."""
+    found = read_type(_Computing).shape
+    assert ["a", "why"] == [item.name for item in found.asked]
+    assert ["a", "twice"] == [item.name for item in found.columns]
+    assert "ABSENT" == repr(ABSENT)
+
+
+class _Computing(BaseModel):
+    a: int
+    why: dt.date = Field(exclude=True)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def twice(self) -> int:
+        return 2 * self.a
