@@ -129,7 +129,7 @@ class Writer:
             if keyword not in CONSTRAINTS:
                 continue
             if not rewritten and self._carries(keyword, value):
-                carried[keyword] = value
+                carried.setdefault(keyword, value)  # a tighter one may stand there, see `_inclusive`
             elif not rewritten and (bound := self._inclusive(shape, keyword, value)):
                 carried |= bound
                 self.lose(path, keyword, "rewritten", value, f"to {_brief(bound)}")

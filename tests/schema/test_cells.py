@@ -180,7 +180,6 @@ def test_enums_are_their_values() -> None:
         (Literal["a", 1], 1, "1"),
         (float, 3, 3),
     ],
-    ids=str,
 )
 def test_what_has_parts_has_a_cell(annotation: Any, value: Any, cell: Any) -> None:
     """Maps are pairs, tuples structs, sets sorted lists, unions a tag and one part, any JSON its text."""

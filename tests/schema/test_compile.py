@@ -489,8 +489,8 @@ def test_a_union_of_a_raw_schema_goes_by_its_parts() -> None:
         "required": ["a", "b"],
     }
     compiled = compile_schema(raw)
-    for given in ({"a": "2024-01-02", "b": "x"}, {"a": "x", "b": {"d": 1}}):
-        assert given == compiled.restore(compiled.answer_form(given))
+    for value in ({"a": "2024-01-02", "b": "x"}, {"a": "x", "b": {"d": 1}}):
+        assert value == compiled.restore(compiled.answer_form(value))
     assert ["date", "text"] == [compiled.row_of({"a": a, "b": "x"})["a"]["tag"] for a in ("2024-01-02", "x")]
 
 

@@ -147,7 +147,7 @@ WRITTEN: list[tuple[Any, Any, Any, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value", "written", "others"), WRITTEN, ids=str)
+@pytest.mark.parametrize(("annotation", "value", "written", "others"), WRITTEN)
 def test_what_is_written_is_read_back(annotation: Any, value: Any, written: Any, others: dict[str, Any]) -> None:
     """In every profile: the answer obeys the wire schema and gives the same instance; so does the row."""
     kind = model(annotation)

@@ -22,7 +22,7 @@ def through_arrow(compiled: Any, instance: Any) -> Any:
     return compiled.instance_of(row)
 
 
-@pytest.mark.parametrize(("annotation", "value"), [row[:2] for row in WRITTEN], ids=str)
+@pytest.mark.parametrize(("annotation", "value"), [row[:2] for row in WRITTEN])
 def test_a_row_of_each_type_comes_back_through_arrow(annotation: Any, value: Any) -> None:
     """The same instance."""
     model = create_model("M", a=(annotation, ...))
