@@ -1,7 +1,9 @@
 """Type → JSON Schema → `response_format`, the way back, and the types of the table."""
 
-from extract.schema.compile import CompiledSchema, Form, Misfit, compile_schema, is_compilable, name_of, node_at, places
+from extract.schema.compile import CompiledSchema, Form, compile_schema, is_compilable, name_of
 from extract.schema.forms import Reading
+from extract.schema.misfit import Misfit
+from extract.schema.paths import node_at, places
 from extract.schema.profiles import PROFILES, Profile
 from extract.schema.shapes import JsonSchema, Shape
 from extract.schema.wire import RUNGS, Decimals, Enums, Loss

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property, partial, reduce
+from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -20,9 +20,9 @@ from pydantic import ValidationError, create_model
 
 from extract.errors import SchemaError
 from extract.fingerprint import source_of, source_of_model, without_addresses
-from extract.records import Issue, path_to, short
 from extract.schema.cells import Tabulator
 from extract.schema.forms import Properties, Reading, class_of
+from extract.schema.misfit import Misfit
 from extract.schema.nodes import json_text
 from extract.schema.profiles import PROFILES, Profile
 from extract.schema.raw import read_raw
@@ -39,26 +39,6 @@ if TYPE_CHECKING:
 
 Form = Literal["A", "B", "C"]
 WRAPPED = "value"  # the field of what is no object
-
-
-class Misfit(ValueError):  # noqa: N818  # it says what the answer is
-    """JSON that the model refuses: its findings, each with the path that they start from."""
-
-    def __init__(self, errors: list[tuple[str, ValidationError]]) -> None:
-        super().__init__("; ".join(f"{issue.path}: {issue.message}" for issue in _issues(errors)))
-        self.errors = errors
-
-    @property
-    def issues(self) -> list[Issue]:
-        """Each finding with its place in the answer."""
-        return list(_issues(self.errors))
-
-
-def _issues(errors: Iterable[tuple[str, ValidationError]]) -> Iterator[Issue]:
-    for path, error in errors:
-        for item in error.errors(include_url=False, include_context=False):
-            place = reduce(path_to, item["loc"], path)
-            yield Issue("model", f"model.{item['type']}", place, item["msg"], short(item["input"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,24 +389,3 @@ def _check_limits(compiled: CompiledSchema) -> None:
             path="$",
             hint=("make it smaller, or ask for its fields in several requests: split_fields"),
         )
-
-
-def node_at(schema: JsonSchema, path: tuple[str, ...]) -> JsonSchema:
-    """The node of a schema at a path of property names; "*" steps into the items of a list."""
-    for step in path:
-        schema = schema["items"] if step == "*" else schema["properties"][step]
-    return schema
-
-
-def places(node: Any, path: Sequence[str], place: str = "$") -> Iterator[tuple[Any, Any, str]]:
-    """(holder, key, JSON path) of every value at a wire path that the answer has."""
-    step, rest = path[0], path[1:]
-    if step == "*":
-        keys: list[Any] = list(range(len(node))) if isinstance(node, list) else []
-    else:
-        keys = [step] if isinstance(node, Mapping) and step in node else []
-    for key in keys:
-        if rest:
-            yield from places(node[key], rest, path_to(place, key))
-        else:
-            yield node, key, path_to(place, key)

@@ -6,25 +6,32 @@ sees both what a value is in JSON and what it is in Python. What has no shape is
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from functools import partial
-from itertools import starmap
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema, to_jsonable_python
+from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema
 
 from extract.errors import SchemaError
-from extract.schema.nodes import as_enum, json_text, key_text, nullable
+from extract.schema.core import (
+    INVALID,
+    MARK,
+    MarkedGenerator,
+    choices_of,
+    definitions_of,
+    digits_of,
+    json_names,
+    members_of,
+    own,
+    verbatim_of,
+    without,
+)
+from extract.schema.nodes import as_enum, key_text, nullable
 from extract.schema.shapes import (
     ABSENT,
     BOUND_KINDS,
-    Choice,
     Field,
     JsonSchema,
     Kind,
@@ -34,11 +41,9 @@ from extract.schema.shapes import (
     json_types,
 )
 from extract.schema.unions import spliced, union_of
-from extract.verbatim import VERBATIM, Verbatim
+from extract.verbatim import Verbatim
 
 MAX_NODES = 20_000  # of one schema, all references followed
-MARK = "x-extract-core"  # numbers of the core schemas of a node, the innermost first
-_INVALID = "x-extract-invalid"
 
 _SCALARS: dict[str, Kind] = {
     "str": "str",
@@ -72,52 +77,6 @@ class _Cut(Exception):  # noqa: N818  # it says what to do
     """The depth is reached to which a recursive type is unrolled."""
 
 
-class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, with marks, and with a Decimal as a number and bytes as base64 text."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.cores: list[Any] = []
-
-    def build_schema_type_to_method(self) -> dict[Any, Any]:
-        methods = super().build_schema_type_to_method()
-        return {kind: partial(self._marked, method) for kind, method in methods.items()}
-
-    def _marked(self, method: Any, schema: Any) -> JsonSchema:
-        node: JsonSchema = method(schema)
-        self.cores.append(schema)
-        node[MARK] = [*node.get(MARK, ()), len(self.cores) - 1]
-        return node
-
-    def decimal_schema(self, schema: Any) -> JsonSchema:
-        result: JsonSchema = {"type": "number"}  # read from the answer's own digits, never by a float
-        self.update_with_validations(result, schema, self.ValidationsMapping.numeric)
-        return result
-
-    def dict_schema(self, schema: Any) -> JsonSchema:
-        """Keys of any type are said in `propertyNames`, patterns too."""
-        result: JsonSchema = {"type": "object"}
-        for keyword, part in (("propertyNames", "keys_schema"), ("additionalProperties", "values_schema")):
-            result[keyword] = self.generate_inner(schema[part]) if part in schema else {}
-        self.update_with_validations(result, schema, self.ValidationsMapping.object)
-        return result
-
-    def complex_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "complex")
-
-    def generator_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "Iterable, which is read only once")
-
-    def json_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "Json, whose text is another value than the field's")
-
-    def bytes_schema(self, schema: Any) -> JsonSchema:
-        return {"type": "string", "contentEncoding": "base64"}
-
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchema:
-        return {_INVALID: error_info}
-
-
 @dataclass(frozen=True)
 class TypeReading:
     """What was read: the shape of the type, and how to validate a value of it or of a part of it."""
@@ -140,7 +99,9 @@ class TypeReading:
 
     def validator_of(self, shape: Shape) -> SchemaValidator:
         """The validator of one part by itself."""
-        return SchemaValidator(core_schema.definitions_schema(shape.core, list(_definitions(self.adapter.core_schema))))
+        return SchemaValidator(
+            core_schema.definitions_schema(shape.core, list(definitions_of(self.adapter.core_schema)))
+        )
 
 
 def read_type(model: Any, unroll: int = 0) -> TypeReading:
@@ -150,10 +111,10 @@ def read_type(model: Any, unroll: int = 0) -> TypeReading:
         adapter: TypeAdapter[Any] = TypeAdapter(model)
         if isinstance(model, type) and issubclass(model, BaseModel):
             model.model_rebuild(raise_errors=False)  # for names that were not yet defined with the model
-        generators: list[_Generator] = []
+        generators: list[MarkedGenerator] = []
 
-        def generator(*args: Any, **options: Any) -> _Generator:
-            generators.append(_Generator(*args, **options))
+        def generator(*args: Any, **options: Any) -> MarkedGenerator:
+            generators.append(MarkedGenerator(*args, **options))
             return generators[-1]
 
         node = adapter.json_schema(by_alias=True, mode="validation", schema_generator=generator)  # type: ignore[arg-type]
@@ -184,10 +145,10 @@ class _Reader:
                 f"more than {MAX_NODES:,} parts, all references followed", path=path, hint="make the model smaller"
             )
         node, above = self._resolved(node, above)
-        if _INVALID in node:
-            raise SchemaError(f"type {node[_INVALID]}", path=path, hint=_NO_PLACE)
+        if INVALID in node:
+            raise SchemaError(f"type {node[INVALID]}", path=path, hint=_NO_PLACE)
         cores = [self.cores[number] for number in node.get(MARK, ())]
-        mark = next((found for core in cores if (found := _verbatim(core))), None)
+        mark = next((found for core in cores if (found := verbatim_of(core))), None)
         shape = self._shape(node, cores, path, above)
         shape = replace(shape, description=node.get("description") or shape.description)
         shape = replace(shape, core=cores[-1] if cores else None)
@@ -214,7 +175,7 @@ class _Reader:
         if any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores):
             return Shape("json", {})
         if _SWITCHES & by_type.keys() and json_types(node) <= {"string"} and _all_text(node):
-            return Shape("text", {"type": "string", **_without(_own(node), "anyOf")})
+            return Shape("text", {"type": "string", **without(own(node), "anyOf")})
         parts = node.get("anyOf") or node.get("oneOf")
         if parts:
             return self._union(node, parts, path, above)
@@ -248,19 +209,22 @@ class _Reader:
         if "array" in types and isinstance(node.get("items"), dict) and "prefixItems" not in node:
             return self._list(node, list, path, above)
         if len(types) == 1 and (kind := _BY_JSON.get(next(iter(types)))):
-            return Shape(kind, _own(node))
+            return Shape(kind, own(node))
         what = "Any" if not types else f"a type that is only known as JSON {'/'.join(sorted(types))}"
         raise SchemaError(what, path=path, hint=_ANY if not types else _NO_PLACE)
 
     def _scalar(self, node: JsonSchema, kind: Kind, core: Mapping[str, Any], path: str) -> Shape:
-        shape = Shape(kind, _own(node))
+        shape = Shape(kind, own(node))
         if kind == "decimal":
-            return replace(shape, digits=_digits(core, path))
+            return replace(shape, digits=digits_of(core, path))
         if kind == "datetime":
             return replace(shape, naive=core.get("tz_constraint") == "naive")
         if kind == "bytes" and str(node.get("format", "")).startswith("base64"):
-            own = {"type": "string", "contentEncoding": node["format"]}  # Pydantic's Base64Bytes reads the text itself
-            return replace(shape, encoded=True, schema=own)
+            encoded = {
+                "type": "string",
+                "contentEncoding": node["format"],
+            }  # Pydantic's Base64Bytes reads the text itself
+            return replace(shape, encoded=True, schema=encoded)
         return shape
 
     def _root(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
@@ -275,7 +239,7 @@ class _Reader:
         has_null = len(others) < len(parts)
         if len(others) == 1:
             inner = self.read({**others[0], **{k: v for k, v in around.items() if k == "description"}}, path, above)
-            schema = nullable({**inner.schema, **_own(around)}) if has_null else inner.schema
+            schema = nullable({**inner.schema, **own(around)}) if has_null else inner.schema
             roots = self._roots_of(node)
             return replace(inner, schema=schema, nullable=has_null or inner.nullable, roots=inner.roots + roots)
         found: list[Shape] = []
@@ -291,7 +255,7 @@ class _Reader:
         if len(found) == 1:
             return _nullable_shape(found[0]) if has_null else found[0]
         has_null = has_null or any(shape.nullable for shape in found)
-        return union_of(spliced(found), has_null, _own(around), self._roots_of(node))
+        return union_of(spliced(found), has_null, own(around), self._roots_of(node))
 
     def _roots_of(self, node: JsonSchema) -> int:
         return sum(bool(self.cores[number].get("root_model")) for number in node.get(MARK, ()))
@@ -306,17 +270,17 @@ class _Reader:
             cls, members = None, list(as_enum(node)["enum"])
         if not members:
             raise SchemaError("an enum without members", path=path, hint="give it some")
-        choices = _choices([member for member in members if member is not None], path)
+        choices = choices_of([member for member in members if member is not None], path)
         if not choices:
             return Shape("null", {"type": "null"})
         has_null = None in members
         values = [choice.json for choice in choices]
-        schema = as_enum(_own(node) | {"enum": [*values, None] if has_null else values})
+        schema = as_enum(own(node) | {"enum": [*values, None] if has_null else values})
         return Shape("enum", schema, nullable=has_null, choices=choices, python=cls)
 
     def _list(self, node: JsonSchema, container: type, path: str, above: tuple[str, ...]) -> Shape:
         item = self._item(node["items"], f"{path}[*]", above)
-        return Shape("list", _own(node) | {"items": item.schema}, item=item, python=container)
+        return Shape("list", own(node) | {"items": item.schema}, item=item, python=container)
 
     def _item(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
         """The shape of an item or entry; null where a recursion is cut off and null is allowed."""
@@ -334,7 +298,7 @@ class _Reader:
         parts = node.get("prefixItems", [])
         items = tuple(self.read(part, f"{path}[{number}]", above) for number, part in enumerate(parts))
         length = {"minItems": len(items), "maxItems": len(items)}  # an answer gives every part
-        schema = _own(node) | {"prefixItems": [item.schema for item in items]} | length
+        schema = own(node) | {"prefixItems": [item.schema for item in items]} | length
         cls = by_type["named-tuple"]["cls"] if "named-tuple" in by_type else tuple
         return Shape("tuple", schema, items=items, python=cls)
 
@@ -348,14 +312,14 @@ class _Reader:
                 path=path,
                 hint="use str, int, date or Enum keys",
             )
-        schema = _without(_own(node), "propertyNames") | {"additionalProperties": value.schema}
+        schema = without(own(node), "propertyNames") | {"additionalProperties": value.schema}
         if names := _names_of(key):
             schema["propertyNames"] = names
         return Shape("map", schema, item=value, key=key)
 
     def _object(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
-        members = dict(_members(core))
-        names = _json_names(members, node, path)
+        members = dict(members_of(core))
+        names = json_names(members, node, path)
         required = node.get("required", [])
         fields = [
             self._field(name, names[name], node["properties"][names[name]], members[name], required, path, above)
@@ -368,7 +332,7 @@ class _Reader:
         extra = self._extra(node, path, above)
         if extra is None and not any(item.column for item in fields):
             raise SchemaError("the model has no fields", path=path if path != "$" else self.name)
-        schema = _own(node) | {"additionalProperties": False if extra is None else extra.schema or True}
+        schema = own(node) | {"additionalProperties": False if extra is None else extra.schema or True}
         asked = [item for item in fields if not item.computed and not (item.cut and item.constant is ABSENT)]
         schema["properties"] = {item.wire: item.shape.schema for item in asked}
         if "required" in schema:
@@ -421,29 +385,6 @@ def _end(node: JsonSchema, required: bool) -> tuple[Any, JsonSchema]:
     raise _Cut("it has no field that may be left out, null or empty")
 
 
-def _members(core: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Field name → core schema of each field of a model, dataclass or TypedDict."""
-    while "fields" not in core or core["type"] == "dataclass":
-        core = core["schema"]
-    fields = core["fields"]
-    yield from fields.items() if isinstance(fields, dict) else ((item["name"], item) for item in fields)
-
-
-def _json_names(members: Mapping[str, Any], node: JsonSchema, path: str) -> dict[str, str]:
-    """Field name → name in JSON: the plain alias by which the model takes it."""
-    names: dict[str, str] = {}
-    for name, core in members.items():
-        alias = core.get("validation_alias", name)
-        if not isinstance(alias, str):
-            plain = [steps[0] for steps in alias if len(steps) == 1] if isinstance(alias[0], list) else []
-            if not plain:
-                hint = "use a plain alias, or AliasChoices with one"
-                raise SchemaError("an alias that is a path", path=below(path, name), hint=hint)
-            alias = plain[0]
-        names[name] = alias if alias in node.get("properties", {}) else name
-    return names
-
-
 def _refuse_twins(fields: list[Field], path: str) -> None:
     taken: dict[str, str] = {}
     for item in fields:
@@ -463,22 +404,6 @@ def _computed(core: Mapping[str, Any], path: str) -> list[Field]:
     ]
 
 
-def _choices(members: list[Any], path: str) -> tuple[Choice, ...]:
-    """One choice for each value: by its member's name, its text, or its JSON where two texts are alike."""
-    values = [to_jsonable_python(member) for member in members]
-    try:
-        json_text(values)
-    except ValueError:
-        raise SchemaError("an enum value that JSON has not", path=path, hint="NaN and Infinity are none") from None
-    labels = [
-        member.name if isinstance(member, Enum) else value if isinstance(value, str) else json.dumps(value)
-        for member, value in zip(members, values, strict=True)
-    ]
-    if len(set(labels)) < len(labels):
-        labels = [json.dumps(value) for value in values]
-    return tuple(starmap(Choice, zip(labels, values, members, strict=True)))
-
-
 def _all_text(node: JsonSchema) -> bool:
     """Whether JSON knows it as text alone, however many ways Python has to read it."""
     return all(json_types(part) == {"string"} for part in node.get("anyOf", [node]))
@@ -492,28 +417,7 @@ def _names_of(key: Shape) -> JsonSchema:
     """What the keys of a JSON object must be, as far as JSON Schema can say it of texts."""
     if key.kind == "enum":
         return {"enum": [key_text(choice.json) for choice in key.choices]}
-    return _without(key.schema, "title", "description", "type", "format") if key.kind in ("str", "text") else {}
-
-
-def _own(node: JsonSchema) -> JsonSchema:
-    """A node without marks and definitions."""
-    return _without(node, MARK, "$defs", "discriminator")
-
-
-def _without(node: JsonSchema, *names: str) -> JsonSchema:
-    return {key: value for key, value in node.items() if key not in names}
-
-
-def _definitions(core: Mapping[str, Any]) -> Iterator[Any]:
-    while core["type"] != "definitions":
-        if "schema" not in core:
-            return
-        core = core["schema"]
-    yield from core["definitions"]
-
-
-def _verbatim(core: Mapping[str, Any]) -> Verbatim | None:
-    return (core.get("metadata") or {}).get(VERBATIM)
+    return without(key.schema, "title", "description", "type", "format") if key.kind in ("str", "text") else {}
 
 
 def _bound(shape: Shape, mark: Verbatim, path: str) -> Shape:
@@ -527,16 +431,3 @@ def _bound(shape: Shape, mark: Verbatim, path: str) -> Shape:
         raise SchemaError("Verbatim on an enum", path=path, hint="an enum is a closed list already")
     name = getattr(shape.python, "__name__", shape.kind)
     raise SchemaError(f"Verbatim on {name}", path=path, hint="Verbatim binds str, int, float, Decimal and date")
-
-
-def _digits(core: Mapping[str, Any], path: str) -> tuple[int, int]:
-    """Precision and scale that hold whatever `max_digits` and `decimal_places` admit.
-
-    Without both 38 digits, 9 of them decimals; with `max_digits` alone that many before the point and up to 9 after.
-    """
-    digits, places = core.get("max_digits"), core.get("decimal_places")
-    scale = places if places is not None else 9 if digits is None else min(9, digits)
-    precision = 38 if digits is None else digits + (scale if places is None else 0)
-    if not 1 <= precision <= 76 or not 0 <= scale <= precision:
-        raise SchemaError(f"a Decimal of {precision} digits, {scale} decimals", path=path, hint="at most 76 digits")
-    return precision, scale
