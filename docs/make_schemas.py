@@ -38,7 +38,7 @@ def cell(schema: Any, profile: Any) -> Cell:
     try:
         losses = compile_schema(schema, profile).losses
     except SchemaError as error:
-        return Cell("refused", Counter(), shortened(error.message.removeprefix(f"{error.path}: ")))
+        return Cell("refused", Counter(), shortened(error))
     counts = Counter(str(loss.action) for loss in losses)
     relaxed = counts["checked locally"] + counts["moved to description"] > 0
     outcome = "relaxed" if relaxed else "rewritten" if losses else "exact"
@@ -54,7 +54,9 @@ def main_reason(losses: Iterable[Loss], outcome: str) -> str:
     return f"`{keyword}` × {count}"
 
 
-def shortened(text: str) -> str:
+def shortened(error: SchemaError) -> str:
+    """What is wrong, without path and profile."""
+    text = error.message.removeprefix(f"{error.path}: ").partition(" [profile")[0]
     line = text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
 

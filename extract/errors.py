@@ -57,11 +57,19 @@ class ConfigError(ExtractError):
 
 
 class SchemaError(ConfigError):
-    """A model that a response schema cannot express; `path` names the field."""
+    """A model that a response schema cannot express; `path` names the field, `profile` for which endpoint."""
 
-    def __init__(self, message: str, *, path: str = "", hint: str | None = None) -> None:
-        super().__init__(f"{path}: {message}" if path else message, hint=hint)
+    def __init__(self, message: str, *, path: str = "", hint: str | None = None, profile: str = "") -> None:
+        placed = f"{path}: {message}" if path else message
+        super().__init__(f"{placed} [profile {profile}]" if profile else placed, hint=hint)
         self.path = path
+        self.profile = profile
+        self._said = message
+
+    def for_profile(self, profile: str) -> SchemaError:
+        """The same, with the profile, and something to do in any case."""
+        hint = self.hint or "change the schema at this place, or leave the place out"
+        return SchemaError(self._said, path=self.path or "$", hint=hint, profile=self.profile or profile)
 
 
 class PromptError(ConfigError):

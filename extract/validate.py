@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from extract.checks import Check, FieldCheck, run_check
@@ -14,7 +13,6 @@ from extract.parse import ParseError, parse_json
 from extract.records import Completion, Issue, Outcome, Record
 from extract.schema import CompiledSchema, Misfit, Reading, places
 from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
-from extract.verdict import Verdict
 
 # finish_reason → (code, message); anything but "stop" is no whole answer
 _UNFINISHED = {
@@ -45,7 +43,7 @@ class Judge:
     def _judge_answer(self, outcome: Outcome, answer: Any) -> Outcome:
         reading = Reading()
         found = self.schema.form.from_wire(answer, "$", reading)
-        issues = reading.issues + self._read_spans(outcome.record, found) or self._verdict.issues(found)
+        issues = reading.issues + self._read_spans(outcome.record, found) or self.schema.verdict.issues(found)
         if issues:
             return replace(outcome, issues=tuple(issues))
         try:
@@ -80,10 +78,6 @@ class Judge:
                     message = "the value does not stand in the record"
                     issues.append(Issue("semantic", "semantic.verbatim", place, message, found))
         return issues
-
-    @cached_property
-    def _verdict(self) -> Verdict:
-        return Verdict(self.schema.json_schema, formats=True)
 
     def _semantic_issues(self, instance: Any, record: Record) -> list[Issue]:
         issues: list[Issue] = []

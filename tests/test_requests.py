@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, create_model
 
 from extract.config import Model
 from extract.errors import PromptError
-from extract.prompts import Prompt
+from extract.prompts import Example, Prompt
 from extract.records import Issue, Record
 from extract.requests import RequestBuilder, Unaskable, estimated_tokens
 from extract.schema import compile_schema
@@ -289,3 +289,16 @@ def test_spans_that_the_field_itself_forbids_are_not_offered() -> None:
     assert ["12.00"] == wire(builder(Bill), "TOTAL 12.00\nDISCOUNT -5.00\nCARD NO 100.00")["total"]["enum"]
     with pytest.raises(Unaskable):
         builder(Bill)(record("DISCOUNT -5.00"))
+
+
+def test_an_example_is_written_as_the_model_takes_it() -> None:
+    """Maps, unions and bytes as in Python; the request shows them in the form of the wire."""
+    model = create_model("M", a=(dict[str, int], ...), b=(dt.date | str, ...))
+    answer = {"a": {"x": 1}, "b": "soon"}
+    wired = {"a": [{"key": "x", "value": 1}], "b": {"tag": "text", "date": None, "text": "soon"}}
+    for form in (answer, wired):  # either form is taken
+        prompt = Prompt(user="{{ text }}", examples=[Example({"text": "t"}, form)])
+        assert wired == dict(builder(model, prompt).with_wire_examples().prompt.loaded_examples[0].answer)
+    wrong = Prompt(user="{{ text }}", examples=[Example({"text": "t"}, {"a": 5, "b": "x"})])
+    with pytest.raises(PromptError, match=r"example 1 breaks the schema at \$\.a"):
+        builder(model, wrong).with_wire_examples()

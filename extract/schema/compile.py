@@ -107,6 +107,11 @@ class CompiledSchema:
         return arrow_schema(self.shape)
 
     @cached_property
+    def verdict(self) -> Verdict:
+        """The judge of answers by the full schema."""
+        return Verdict(self.json_schema, formats=True)
+
+    @cached_property
     def size(self) -> SchemaSize:
         """How big the schema is on the wire."""
         return size_of(self.wire_schema)
@@ -248,9 +253,13 @@ def compile_schema(
     _check_options(options)
     try:
         compiled = _compile_raw(model, options) if isinstance(model, Mapping) else _compile_type(model, options)
+        _check_limits(compiled)
+        _ = compiled.verdict  # refuses a pattern that the local engine lacks, before anything is paid
+    except SchemaError as error:
+        raise error.for_profile(profile) from error.__cause__
     except RecursionError:
-        raise SchemaError("nested too deeply", path="$", hint="a table has a few levels, not hundreds") from None
-    _check_limits(compiled)
+        hint = "a table has a few levels, not hundreds"
+        raise SchemaError("nested too deeply", path="$", hint=hint, profile=profile) from None
     return compiled
 
 
@@ -284,7 +293,7 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
 
 def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     schema = dict(model)
-    Verdict(schema)  # refuses what is no schema
+    _refuse_no_schema(schema, options)
     reading = read_raw(schema, options.unroll)
     shape, wrapped = reading.shape, reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
@@ -299,6 +308,25 @@ def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     for path, keyword in reading.notes:
         writer.lose(path, keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
     return CompiledSchema(model, options, schema, form.schema, tuple(writer.losses), shape, form, fits, None, wrapped)
+
+
+def _refuse_no_schema(schema: JsonSchema, options: Options) -> None:
+    """Raises SchemaError for what breaks the rules of its draft, and for a reference that leads nowhere."""
+    try:
+        Verdict(schema)
+    except SchemaError as error:
+        raise _misled(schema, options) or error from None
+
+
+def _misled(schema: JsonSchema, options: Options) -> SchemaError | None:
+    """The reference that leads nowhere, by its place in an answer; the judge only knows where it leads."""
+    try:
+        read_raw(schema, options.unroll)
+    except SchemaError as error:
+        return error if "$ref" in error.message else None
+    except (TypeError, AttributeError, KeyError, ValueError):  # it is no schema at all
+        return None
+    return None
 
 
 _NOTES: Mapping[str, tuple[Action, Any, str]] = {
@@ -325,6 +353,8 @@ def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, v
     """Whether a Python value is one of this shape, types taken strictly."""
     if isinstance(value, Decimal) and shape.kind in ("int", "float"):  # which Pydantic takes even so
         return False
+    if shape.kind == "object" and not shape.roots and shape.python not in (None, dict):
+        return type(value) is shape.python or isinstance(value, shape.python)
     if shape.core is None:  # a schema of the user's own
         return json_class(shape) in (class_of(value), "any")
     validator = validators.get(id(shape))
@@ -369,15 +399,15 @@ def name_of(model: Any) -> str:
 
 
 def _check_options(options: Options) -> None:
-    if options.profile not in PROFILES:
+    if not isinstance(options.profile, str) or options.profile not in PROFILES:
         raise SchemaError(f"unknown profile {options.profile!r}", hint=f"one of {', '.join(PROFILES)}")
     for name, allowed in (("decimals", get_args(Decimals)), ("enums", get_args(Enums))):
         if getattr(options, name) not in allowed:
             raise SchemaError(f"unknown {name} {getattr(options, name)!r}", hint=f"one of {', '.join(allowed)}")
-    if not 0 <= options.relax <= len(RUNGS):
-        raise SchemaError(f"relax is {options.relax}", hint=f"0 to {len(RUNGS)}: {', '.join(RUNGS)}")
-    if not 0 <= options.unroll <= 8:
-        raise SchemaError(f"unroll is {options.unroll}", hint="0 to 8 levels")
+    if type(options.relax) is not int or not 0 <= options.relax <= len(RUNGS):
+        raise SchemaError(f"relax is {options.relax!r}", hint=f"0 to {len(RUNGS)}: {', '.join(RUNGS)}")
+    if type(options.unroll) is not int or not 0 <= options.unroll <= 8:
+        raise SchemaError(f"unroll is {options.unroll!r}", hint="0 to 8 levels")
 
 
 def _check_limits(compiled: CompiledSchema) -> None:

@@ -13,8 +13,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_jsonable_python
 
 from extract.errors import SchemaError
+from extract.records import path_to
 from extract.schema.nodes import json_text
-from extract.schema.shapes import Choice, JsonSchema, below
+from extract.schema.shapes import Choice, JsonSchema
 from extract.verbatim import VERBATIM, Verbatim
 
 MARK = "x-extract-core"  # numbers of the core schemas of a node, the innermost first
@@ -84,7 +85,7 @@ def json_names(members: Mapping[str, Any], node: JsonSchema, path: str) -> dict[
             plain = [steps[0] for steps in alias if len(steps) == 1] if isinstance(alias[0], list) else []
             if not plain:
                 hint = "use a plain alias, or AliasChoices with one"
-                raise SchemaError("an alias that is a path", path=below(path, name), hint=hint)
+                raise SchemaError("an alias that is a path", path=path_to(path, name), hint=hint)
             alias = plain[0]
         names[name] = alias if alias in node.get("properties", {}) else name
     return names

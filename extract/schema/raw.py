@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from extract.errors import SchemaError
+from extract.records import path_to
 from extract.schema.nodes import as_enum, key_text
-from extract.schema.shapes import ABSENT, Choice, Field, JsonSchema, Kind, Shape, below
+from extract.schema.shapes import ABSENT, Choice, Field, JsonSchema, Kind, Shape
 from extract.schema.unions import spliced, union_of
 
 MAX_NODES = 5_000  # of the tree; what is deeper in a larger schema is carried as JSON text
 MAX_DEPTH = 60  # of the schema as it is written
-_DEPTHS = (24, 12, 8, 6, 4, 3, 2)  # levels that are tried until the tree is small enough
+_DEPTHS = (2, 3, 4, 6, 8, 12, 24)  # levels; the last is tried first, then from the first on
 _KINDS: dict[str, Kind] = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
 _FORMATS: dict[str, Kind] = {"date": "date", "date-time": "datetime"}
 # What a keyword says of the type, where the schema names none.
@@ -46,16 +47,26 @@ class RawReading:
 
 def read_raw(schema: JsonSchema, unroll: int = 0) -> RawReading:
     """Read a JSON Schema. Raises SchemaError with the path of what cannot be read."""
-    for depth in _DEPTHS:
-        reader = _Reader(schema, unroll, depth)
-        try:
-            shape = reader.read(schema, "$", ())
-        except _TooLarge:
-            continue
-        return RawReading(shape, tuple(dict.fromkeys(reader.cuts)), tuple(reader.notes))
-    raise SchemaError(
-        f"more than {MAX_NODES:,} parts within {_DEPTHS[-1]} levels", path="$", hint="split the schema, or cut it down"
-    )
+    whole = _read(schema, unroll, _DEPTHS[-1])
+    for depth in () if whole else _DEPTHS:
+        deeper = _read(schema, unroll, depth)
+        if deeper is None:
+            break
+        whole = deeper
+    if whole is None:
+        hint = "split the schema, or cut it down"
+        raise SchemaError(f"more than {MAX_NODES:,} parts within {_DEPTHS[0]} levels", path="$", hint=hint)
+    return whole
+
+
+def _read(schema: JsonSchema, unroll: int, depth: int) -> RawReading | None:
+    """The tree of so many levels; None when it is too large."""
+    reader = _Reader(schema, unroll, depth)
+    try:
+        shape = reader.read(schema, "$", ())
+    except _TooLarge:
+        return None
+    return RawReading(shape, tuple(dict.fromkeys(reader.cuts)), tuple(reader.notes))
 
 
 @dataclass
@@ -98,8 +109,10 @@ class _Reader:
             above = (*above, reference)
             rest = {key: value for key, value in node.items() if key != "$ref"}
             target = self._target(reference, path)
-            if not isinstance(target, dict):
+            if isinstance(target, bool):
                 return rest, above
+            if not isinstance(target, dict):
+                raise SchemaError(f"$ref names no schema: {reference}", path=path, hint="see $defs")
             node = {**target, **rest}
         return node, above
 
@@ -226,7 +239,7 @@ class _Reader:
             value = extra or Shape("json", {})
             return Shape("map", own, item=value, key=Shape("str", {"type": "string"}), python=dict)
         fields = tuple(
-            Field(name, name, self.read(part, below(path, name), above, level + 1), name in required)
+            Field(name, name, self.read(part, path_to(path, name), above, level + 1), name in required)
             for name, part in properties.items()
         )
         return Shape("object", own, fields=fields, extra=extra, python=dict)

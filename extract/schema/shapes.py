@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from extract.records import path_to
 from extract.verbatim import Target, Verbatim
 
 JsonSchema = dict[str, Any]
@@ -143,11 +142,6 @@ def bindings(shape: Shape, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, 
 def any_bound(shape: Shape) -> bool:
     """Whether a verbatim scalar stands anywhere below, also where `bindings` does not look."""
     return bool(shape.verbatim) or any(any_bound(child) for _, child in shape.children())
-
-
-def below(path: str, step: str) -> str:
-    """The JSON path one step below; `*` for any item."""
-    return f"{path}[*]" if step == "*" else path_to(path, step)
 
 
 def with_null(shape: Shape, description: str | None = None) -> Shape:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.errors import PydanticUserError
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema
 
 from extract.errors import SchemaError
+from extract.patterns import PatternError, matcher, portable
+from extract.records import path_to
 from extract.schema.core import (
     INVALID,
     MARK,
@@ -37,7 +39,6 @@ from extract.schema.shapes import (
     Kind,
     Shape,
     any_bound,
-    below,
     json_types,
 )
 from extract.schema.unions import spliced, union_of
@@ -70,6 +71,7 @@ _NO_PLACE = (
     "this type has no place in a table; use str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, "
     "bytes, Enum, Literal, Optional, a union, list, set, tuple, dict, JsonValue or a nested model"
 )
+_UNREADABLE = (PydanticUserError, PydanticUndefinedAnnotation, PydanticSerializationError, UnicodeDecodeError)
 _ANY = "say what it is; JsonValue takes any JSON and keeps it as text, dict[str, T] a map"
 
 
@@ -108,9 +110,9 @@ def read_type(model: Any, unroll: int = 0) -> TypeReading:
     """Read a Pydantic model, dataclass, TypedDict or any other type. Raises SchemaError that names the field."""
     name = getattr(model, "__name__", str(model))
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(model)
         if isinstance(model, type) and issubclass(model, BaseModel):
-            model.model_rebuild(raise_errors=False)  # for names that were not yet defined with the model
+            model.model_rebuild()  # for names that were not yet defined with the model
+        adapter: TypeAdapter[Any] = TypeAdapter(model)
         generators: list[MarkedGenerator] = []
 
         def generator(*args: Any, **options: Any) -> MarkedGenerator:
@@ -118,7 +120,7 @@ def read_type(model: Any, unroll: int = 0) -> TypeReading:
             return generators[-1]
 
         node = adapter.json_schema(by_alias=True, mode="validation", schema_generator=generator)  # type: ignore[arg-type]
-    except (PydanticUserError, PydanticSerializationError, UnicodeDecodeError) as error:  # the latter of enum values
+    except _UNREADABLE as error:  # the latter of enum values
         raise SchemaError(str(error).splitlines()[0], path=name, hint=_NO_PLACE) from error
     reader = _Reader(node.get("$defs", {}), generators[-1].cores, unroll, name)
     try:
@@ -147,6 +149,7 @@ class _Reader:
         node, above = self._resolved(node, above)
         if INVALID in node:
             raise SchemaError(f"type {node[INVALID]}", path=path, hint=_NO_PLACE)
+        _refuse_pattern(node.get("pattern"), path)
         cores = [self.cores[number] for number in node.get(MARK, ())]
         mark = next((found for core in cores if (found := verbatim_of(core))), None)
         shape = self._shape(node, cores, path, above)
@@ -176,6 +179,8 @@ class _Reader:
             return Shape("json", {})
         if _SWITCHES & by_type.keys() and json_types(node) <= {"string"} and _all_text(node):
             return Shape("text", {"type": "string", **without(own(node), "anyOf")})
+        if node.get("format") == "password" and node.get("writeOnly"):
+            raise SchemaError("a secret: neither an answer nor a table shows its value", path=path, hint="use str")
         parts = node.get("anyOf") or node.get("oneOf")
         if parts:
             return self._union(node, parts, path, above)
@@ -357,7 +362,7 @@ class _Reader:
         path: str,
         above: tuple[str, ...],
     ) -> Field:
-        place = below(path, wire)
+        place = path_to(path, wire)
         is_required, column = wire in required, not core.get("serialization_exclude")
         try:
             shape = self.read(node, place, above)
@@ -368,6 +373,17 @@ class _Reader:
         if not column and any_bound(shape):
             raise SchemaError("Verbatim on an excluded field", path=place, hint="give the field a column")
         return Field(name, wire, shape, is_required, column)
+
+
+def _refuse_pattern(pattern: Any, path: str) -> None:
+    """A pattern that the judge cannot read, before anything is paid."""
+    try:
+        matcher(portable(pattern)) if isinstance(pattern, str) else None
+    except PatternError as error:
+        hint = "write it without atomic groups and conditions, and shorter; or check it in a validator"
+        raise SchemaError(
+            f"the pattern {pattern[:80]!r} cannot be judged here: {error}", path=path, hint=hint
+        ) from None
 
 
 def _end(node: JsonSchema, required: bool) -> tuple[Any, JsonSchema]:
@@ -390,7 +406,7 @@ def _refuse_twins(fields: list[Field], path: str) -> None:
     for item in fields:
         if item.wire in taken:
             message = f"has the alias {item.wire!r} of the field {taken[item.wire]!r}"
-            raise SchemaError(message, path=below(path, item.name))
+            raise SchemaError(message, path=path_to(path, item.name))
         taken[item.wire] = item.name
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from extract.errors import SchemaError
+from extract.records import path_to
 from extract.schema import forms
 from extract.schema.forms import Form
 from extract.schema.profiles import Abilities
-from extract.schema.shapes import EXTRA, TAG, Field, JsonSchema, Shape, any_bound, below
+from extract.schema.shapes import EXTRA, TAG, Field, JsonSchema, Shape, any_bound
 from extract.schema.unions import json_class, told_apart
 
 Action = Literal["checked locally", "moved to description", "rewritten", "refused"]
@@ -240,7 +241,9 @@ class Writer:
             value = self.form(shape.item, f"{path}[*]")
             key = self._silent().form(shape.key, path)
             structure = {"type": "object", "additionalProperties": value.schema}
-            return forms.Entries(shape, self.node(shape, path, structure), key, value, listed=False)
+            return forms.Entries(
+                shape, self.node(shape, path, structure), key, value, False, self._key_reader(shape.key)
+            )
         return self._entries(shape, path, "to a list of key and value")
 
     def _entries(self, shape: Shape, path: str, note: str) -> forms.Entries:
@@ -260,14 +263,21 @@ class Writer:
         )
         structure = {"type": "array", "items": entry, **carried}
         schema = self.node(rest, path, structure, rewritten=True, said="a list of key and value")
-        return forms.Entries(shape, schema, key, value, listed=True)
+        return forms.Entries(shape, schema, key, value, True, self._key_reader(shape.key))
+
+    def _key_reader(self, key: Shape) -> Callable[[Any], Any] | None:
+        """What tells whether two texts are one key; nothing where each text is its own."""
+        if key.kind in ("str", "enum") or key.core is None:
+            return None
+        validate = self.validate(key)
+        return lambda text: validate(text, None)
 
     def _object(self, shape: Shape, path: str) -> Form:
         properties = [self._property(shape, item, path) for item in shape.asked]
         for item in shape.fields:
             if item.cut:
                 self.lose(
-                    below(path, item.wire), "$ref", "rewritten", None, "to nothing: the recursion is cut off here"
+                    path_to(path, item.wire), "$ref", "rewritten", None, "to nothing: the recursion is cut off here"
                 )
         schemas = {item.field.wire: item.form.schema for item in properties}
         extra, name = self._extra(shape, path)
@@ -281,7 +291,7 @@ class Writer:
         return forms.Properties(shape, schema, properties, extra, name, leave_out_nulls=not self.abilities.null_types)
 
     def _property(self, shape: Shape, item: Field, path: str) -> forms.Property:
-        place = below(path, item.wire)
+        place = path_to(path, item.wire)
         made = self.form(item.shape, place)
         if item.required:
             return forms.Property(item, made)

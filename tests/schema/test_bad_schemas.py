@@ -18,7 +18,7 @@ from extract.errors import SchemaError
 from extract.schema.profiles import PROFILES
 
 SECONDS = 1.0  # of this process's own time
-PLACE = r"\$(\.properties)?\.thing\b"  # of the property `thing`: in an answer or in the schema
+PLACE = r"\$(\.properties)?\.(thing|type)\b"  # of `thing`, in an answer or in the schema, or of what it names
 
 profiles = pytest.mark.parametrize("profile", PROFILES)
 some_profiles = pytest.mark.parametrize("profile", ["gemini", "openai", "full"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
@@ -445,3 +446,23 @@ def test_a_reading_collects_what_comes_to_light() -> None:
     reading = Reading()
     reading.complain("code", "$.a", "message", 5)
     assert [("schema", "schema.code", "$.a", 5)] == [(i.stage, i.code, i.path, i.value) for i in reading.issues]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "answer"),
+    [
+        (list[bytes] | int, '"x"'),
+        (list[JsonValue], "[5]"),
+        (tuple[bytes, int], "5"),
+        (dict[str, bytes], "5"),
+        (list[dict[str, bytes]], '["x"]'),
+        (JsonValue, "5"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nothing_that_is_read_and_made_live_raises(annotation: Any, answer: str, profile: Profile) -> None:
+    """Also where the judge is not asked: `restore` gives an instance or a ValueError."""
+    compiled = compile_schema(model(annotation), profile)
+    with contextlib.suppress(ValueError):
+        compiled.restore(parse_json(f'{{"a": {answer}}}'))

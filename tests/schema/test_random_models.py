@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
@@ -58,7 +58,8 @@ WORDS_OF = {
 }
 
 
-SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+# without the minutes that shrinking a failure takes; take `phases` away to see the smallest
+SETTINGS = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -138,10 +139,11 @@ class Walk:
         for _ in range(100):
             if not isinstance(node, dict) or "$ref" not in node:
                 break
-            target: Any = root
+            target: Any = root if re.match("#(/|$)", node["$ref"]) else {}  # anchors are not followed
             for raw in node["$ref"].removeprefix("#").split("/")[1:]:
                 step = unquote(raw).replace("~1", "/").replace("~0", "~")
                 target = target[int(step)] if isinstance(target, list) else target.get(step, {})
+                target = target if isinstance(target, dict | list) else {}
             rest = {key: value for key, value in node.items() if key != "$ref"}
             node = {**target, **rest} if isinstance(target, dict) else target
         return node
@@ -152,7 +154,7 @@ class Walk:
     def rewritten(self, path: str) -> bool:
         return any(action == "rewritten" for _, action in self.losses.get(path, ()))
 
-    def node(self, path: str, full: Any, wire: Any) -> Iterator[str]:
+    def node(self, path: str, full: Any, wire: Any, *, in_nullable: bool = False) -> Iterator[str]:
         full, wire = self.resolved(full), self.resolved(wire, self.wire)
         if not isinstance(full, dict):
             return
@@ -160,10 +162,11 @@ class Walk:
         null_on_wire, wire = without_null(
             wire if isinstance(wire, dict) else {}, lambda node: self.resolved(node, self.wire)
         )
+        may_be_null = may_be_null or in_nullable
         if null_on_wire and not may_be_null and "type" in full and not self.rewritten(path):
             yield f"{path}: null is allowed on the wire only"
         if len(kinds(full)) > 1 and places_of(wire):
-            yield from self.kinds_apart(path, full, wire)
+            yield from self.kinds_apart(path, full, wire, may_be_null)
             return
         for keyword, value in full.items():
             if keyword in KEYWORDS and not self.carried(path, keyword, value, full, wire):
@@ -171,23 +174,25 @@ class Walk:
         yield from self.types(path, full, wire)
         if ("type", "rewritten") in self.losses.get(path, ()) and kinds(wire) == {"string"}:
             return  # as JSON text, and all below with it
-        yield from self.union(path, full, wire)
+        yield from self.union(path, full, wire, may_be_null)
         yield from self.object(path, full, wire)
         yield from self.array(path, full, wire)
 
-    def kinds_apart(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
+    def kinds_apart(
+        self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any], may_be_null: bool
+    ) -> Iterator[str]:
         """A type array that is a union on the wire."""
         for place in places_of(wire):
             for kind in kinds(full) & kinds(self.resolved(place, self.wire)):
                 others = {word for words in WORDS_OF.values() for word in words} - WORDS_OF[kind]
                 mine = {keyword: value for keyword, value in full.items() if keyword not in others}
-                yield from self.node(path, mine | {"type": kind}, place)
+                yield from self.node(path, mine | {"type": kind}, place, in_nullable=may_be_null)
 
     def carried(self, path: str, keyword: str, value: Any, full: Mapping[str, Any], wire: Mapping[str, Any]) -> bool:
         if self.lost(path, keyword) or (keyword in wire and exact(wire[keyword]) == exact(value)):
             return True
         if keyword == "const":
-            return self.lost(path, "enum") or wire.get("enum") == [value]
+            return self.lost(path, "enum") or wire.get("enum") == [value] or (value is None and is_null(wire))
         if keyword == "enum":
             return bool("const" in wire and [wire["const"]] == value)
         if keyword in ("minProperties", "maxProperties") and entries_of(wire):
@@ -206,7 +211,7 @@ class Walk:
         if wanted and found != wanted and not self.lost(path, "type") and not self.rewritten(path):
             yield f"{path}: type {sorted(wanted)} is {sorted(found)} on the wire"
 
-    def union(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
+    def union(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any], may_be_null: bool) -> Iterator[str]:
         for keyword in ("anyOf", "oneOf"):
             if keyword not in full:
                 continue
@@ -214,7 +219,7 @@ class Walk:
             places = places_of(wire)
             if len(places) == len(parts):
                 for part, place in zip(parts, places, strict=True):
-                    yield from self.node(path, part, place)
+                    yield from self.node(path, part, place, in_nullable=may_be_null)
             elif not self.lost(path, keyword):
                 yield f"{path}: {keyword} of {len(parts)} has {len(places)} places on the wire"
 
@@ -222,6 +227,8 @@ class Walk:
         inner = wire.get("properties", {})
         for name, child in full.get("properties", {}).items():
             place = path_to(path, name)
+            if child is False:
+                continue
             if name not in inner and not self.lost(path, "properties") and not self.lost(place, "properties", "type"):
                 yield f"{place}: is not on the wire"
             yield from self.node(place, child, self.unpacked(place, child, inner.get(name, {})))

@@ -11,7 +11,6 @@ from extract.schema.shapes import (
     ABSENT,
     Shape,
     any_bound,
-    below,
     bindings,
     extra_column,
     in_dictionary,
@@ -65,11 +64,6 @@ _PARTED: dict[str, Any] = {
     "union": int | str,
     "scalar": int,
 }
-
-
-def test_one_step_below_a_path() -> None:
-    """A name, a name that needs quotes, any item."""
-    assert ["$.a", "$['a b']", "$[*]"] == [below("$", step) for step in ("a", "a b", "*")]
 
 
 def test_a_shape_that_may_be_null() -> None:

@@ -380,3 +380,14 @@ def test_a_part_is_validated_by_itself() -> None:
     assert dt.date(2024, 1, 2) == validate({"day": "2024-01-02"}, dt.date(2024, 1, 1)).day
     with pytest.raises(ValidationError, match="too early"):
         validate({"day": "2024-01-02"}, dt.date(2024, 1, 3))
+
+
+def test_what_is_only_known_by_its_json_schema() -> None:
+    """Lists, closed lists, null; a tuple of open length is refused."""
+    kinds: list[Any] = [{"type": "array", "items": {"type": "integer"}}, {"enum": ["a", "b"]}, {"type": "null"}]
+    assert ["list", "enum", "null"] == [shape(Annotated[Any, WithJsonSchema(node)]).kind for node in kinds]
+
+
+def test_a_union_that_a_recursion_shortens_is_told() -> None:
+    """The branch that is cut."""
+    assert "$.either.either" in " ".join(read_type(Wide, 1).cuts)

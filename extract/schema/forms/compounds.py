@@ -13,7 +13,7 @@ from extract.records import path_to, short
 from extract.schema.forms.scalars import Enumerated, Form, Reading
 from extract.schema.nodes import key_text, sorted_values
 from extract.schema.shapes import ABSENT, TAG, Field, Shape
-from extract.schema.unions import json_class, wire_class
+from extract.schema.unions import json_class, native, wire_class
 
 KEY, VALUE = "key", "value"  # of an entry
 
@@ -86,9 +86,10 @@ class Entries(Form):
     key: Form
     value: Form
     listed: bool
+    typed: Callable[[Any], Any] | None = None  # the text of a key → the key, where two texts may be one key
 
     def __post_init__(self) -> None:
-        self.plain = not self.listed and self.value.plain
+        self.plain = not self.listed and self.value.plain and self.typed is None
         choices = self.key.shape.choices
         self._members = {key_text(choice.json): choice.python for choice in choices if type(choice.json) is not str}
         self.live = self.value.live or bool(self._members)
@@ -104,11 +105,21 @@ class Entries(Form):
         if pairs is None:
             return answer
         found: dict[str, Any] = {}
+        seen: set[Any] = set()
         for key, value in pairs:
-            if key in found:
+            same = self._same(key)
+            if same in seen:
                 reading.complain("duplicate_key", path, f"the key {key!r} comes twice", key)
+            seen.add(same)
             found[key] = self.value.from_wire(value, path_to(path, key), reading)
         return found
+
+    def _same(self, key: str) -> Any:
+        """What makes two keys one: their typed value, such as 1.50 and 1.5."""
+        try:
+            return self.typed(key) if self.typed else key
+        except ValueError:  # for the model to name
+            return key
 
     def _pairs(self, answer: Any, path: str, reading: Reading) -> list[tuple[str, Any]] | None:
         if isinstance(answer, dict):
@@ -294,17 +305,19 @@ class Union(Form):
         return numbers[0]
 
     def _read(self, answer: Any, path: str, reading: Reading) -> Any:
-        number = self._tag(answer, path, reading) if self.tagged else self._branch_of_answer(answer)
+        has_tag = self.tagged and isinstance(answer, dict) and TAG in answer
+        number = self._tag(answer, path, reading) if has_tag else self._branch_of_answer(answer)
         if number is None:
+            if self.tagged and not has_tag:  # an endpoint that did not heed the schema
+                names = ", ".join(name for name, _ in self.branches)
+                reading.complain("union", path, f"no tag says which of {names} it is", short(answer))
             return answer
         reading.chosen[path, id(self)] = number
         label, form = self.branches[number]
-        return form.from_wire(answer[label] if self.tagged else answer, path, reading)
+        return form.from_wire(answer[label] if has_tag else answer, path, reading)
 
     def _tag(self, answer: Any, path: str, reading: Reading) -> int | None:
         names = [name for name, _ in self.branches]
-        if not isinstance(answer, dict) or TAG not in answer:
-            return None
         label = answer[TAG]
         if label not in names:
             reading.complain("union", path, f"tag is {label!r}, which is none of {', '.join(names)}", short(label))
@@ -327,7 +340,7 @@ class Union(Form):
         if len(found) > 1 and kind == "object":
             found = [number for number in found if _is_like(self.branches[number][1], answer)]
         if len(found) > 1 and kind != "object":  # whose Python values are their JSON
-            found = found[:1] if all(self.branches[number][1].plain for number in found) else []
+            found = found[:1] if all(native(self.branches[number][1].shape) for number in found) else []
         return found[0] if len(found) == 1 else None
 
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:

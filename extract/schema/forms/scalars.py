@@ -62,7 +62,7 @@ class Form:
             raise ValueError(f"{value} is no JSON number")
         if value is None or type(value) in (str, int, float, bool, Decimal):
             return value
-        return to_jsonable_python(value)
+        return to_jsonable_python(value, fallback=str)
 
     def _read(self, answer: Any, path: str, reading: Reading) -> Any:
         return answer
