@@ -21,7 +21,7 @@ from extract.schema.forms import choice_of, extras_of, value_of
 from extract.schema.nodes import json_text
 from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
-_INT64 = range(-(2**63), 2**63)
+_INT64 = 2**63  # whole numbers from minus this to below this
 _EXACT_FLOAT = 2**53  # a whole number beyond may lose digits as a double
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EXACT = Context(prec=2000)  # Decimal's own context rounds to 28 digits
@@ -159,6 +159,7 @@ def _object(shape: Shape, fits: Fits) -> Cell:
     extra_name = extra_column(shape)
     names = [item.name for item in shape.columns]
     known = set(names)
+    is_raw = shape.core is None and extra is None and shape.python is dict  # whose extras have no column
     plain = shape.extra is None and not any(item.computed for item in shape.columns)  # all stands in `__dict__`
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
@@ -172,6 +173,8 @@ def _object(shape: Shape, fits: Fits) -> Cell:
         for item, name, wire, make in columns:
             held = value_of(shape, value, item)
             found[name] = None if held is ABSENT else make(held, (trail, wire), row)
+        if is_raw:
+            row.flags += [f"undeclared:{_path((trail, name))}" for name in extras_of(shape, value)]
         if extra:
             extras = extras_of(shape, value).items()
             found[extra_name] = [(name, extra(held, (trail, name), row)) for name, held in extras]
@@ -293,7 +296,7 @@ def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # a table of w
     if isinstance(value, str):
         return None
     if isinstance(value, int):
-        if value not in _INT64:
+        if not -_INT64 <= value < _INT64:
             return "table.int_range", "the number does not fit 64 bits"
         if shape.kind == "float" and abs(value) > _EXACT_FLOAT:
             return "table.float_range", "the whole number has more digits than a double holds"
@@ -301,7 +304,7 @@ def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # a table of w
         return "table.float_range", "not a finite number"
     if isinstance(value, dt.time) and value.tzinfo is not None:
         return "table.time_zone", "a time of day has no zone in a table"
-    if isinstance(value, dt.timedelta) and value // _MICROSECOND not in _INT64:
+    if isinstance(value, dt.timedelta) and not -_INT64 <= value // _MICROSECOND < _INT64:
         return "table.timedelta_range", "the microseconds do not fit 64 bits"
     if isinstance(value, dt.datetime) and not _has_instant(value):
         return "table.datetime_range", "the instant lies outside the years 1 to 9999 in UTC"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
+from enum import Enum
 from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -23,7 +24,7 @@ from extract.fingerprint import source_of, source_of_model, without_addresses
 from extract.schema.cells import Tabulator
 from extract.schema.forms import Properties, Reading, class_of
 from extract.schema.misfit import Misfit
-from extract.schema.nodes import json_text
+from extract.schema.nodes import json_text, with_null_types
 from extract.schema.profiles import PROFILES, Profile
 from extract.schema.raw import read_raw
 from extract.schema.rows import input_of
@@ -64,6 +65,7 @@ class CompiledSchema:
     shape: Shape
     form: Properties = field(repr=False)  # how an answer is written and read back
     fits: Callable[[Shape, Any], bool] = field(repr=False)  # whether a value is of a part of the shape
+    verdict: Verdict = field(repr=False)  # the judge of answers by the full schema
     reading: TypeReading | None = field(repr=False)  # None for a raw JSON Schema, whose instances are plain JSON
     wrapped: bool = False  # the type is no object: it stands in a field `value`
 
@@ -107,11 +109,6 @@ class CompiledSchema:
         return arrow_schema(self.shape)
 
     @cached_property
-    def verdict(self) -> Verdict:
-        """The judge of answers by the full schema."""
-        return Verdict(self.json_schema, formats=True)
-
-    @cached_property
     def size(self) -> SchemaSize:
         """How big the schema is on the wire."""
         return size_of(self.wire_schema)
@@ -139,8 +136,18 @@ class CompiledSchema:
 
         Raises ValueError for what the wire has no place for (a float that is not finite, a recursion that is too deep).
         """
-        found: JsonSchema = self.form.to_wire(self._wrap(instance))
+        try:
+            found: JsonSchema = self.form.to_wire(self._wrap(instance))
+        except (AttributeError, TypeError, KeyError) as error:
+            raise ValueError(f"this is no instance of the schema: {error}") from error
+        if self.reading is None:
+            self._refuse_other(found)
         return found
+
+    def _refuse_other(self, answer: JsonSchema) -> None:
+        """Plain JSON may be of any type; what the wire has no form for must not pass for something else."""
+        for issue in Verdict(with_null_types(self.wire_schema)).issues(answer, 1):
+            raise ValueError(f"the wire has no form for it: {issue.path}: {issue.message}")
 
     def restore(self, answer: Any, context: Any = None) -> Any:
         """The instance that an answer stands for: the inverse of `answer_form`.
@@ -254,7 +261,6 @@ def compile_schema(
     try:
         compiled = _compile_raw(model, options) if isinstance(model, Mapping) else _compile_type(model, options)
         _check_limits(compiled)
-        _ = compiled.verdict  # refuses a pattern that the local engine lacks, before anything is paid
     except SchemaError as error:
         raise error.for_profile(profile) from error.__cause__
     except RecursionError:
@@ -286,6 +292,7 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
         reading.shape,
         form,
         fits,
+        Verdict(reading.shape.schema, formats=True),
         reading,
         wrapped,
     )
@@ -293,27 +300,30 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
 
 def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     schema = dict(model)
-    _refuse_no_schema(schema, options)
+    verdict = _verdict_of_raw(schema, options)
     reading = read_raw(schema, options.unroll)
     shape, wrapped = reading.shape, reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
         schema = _wrapped(schema)
+        verdict = Verdict(schema, formats=True)
         shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
     fits = partial(_fits_json, {}, schema)
     writer = _writer(options, lambda _: lambda value, _: value, fits)
     form = writer.form(shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
+    root = f"$.{WRAPPED}" if wrapped else "$"
     for path in reading.cuts:
-        writer.lose(path, "$ref", "rewritten", None, "to JSON text: the recursion is cut off here")
+        writer.lose(root + path[1:], "$ref", "rewritten", None, "to JSON text: the recursion is cut off here")
     for path, keyword in reading.notes:
-        writer.lose(path, keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
-    return CompiledSchema(model, options, schema, form.schema, tuple(writer.losses), shape, form, fits, None, wrapped)
+        writer.lose(root + path[1:], keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
+    losses = tuple(writer.losses)
+    return CompiledSchema(model, options, schema, form.schema, losses, shape, form, fits, verdict, None, wrapped)
 
 
-def _refuse_no_schema(schema: JsonSchema, options: Options) -> None:
+def _verdict_of_raw(schema: JsonSchema, options: Options) -> Verdict:
     """Raises SchemaError for what breaks the rules of its draft, and for a reference that leads nowhere."""
     try:
-        Verdict(schema)
+        return Verdict(schema, formats=True)
     except SchemaError as error:
         raise _misled(schema, options) or error from None
 
@@ -343,24 +353,31 @@ def _writer(
 
 def _wrapped(schema: JsonSchema) -> JsonSchema:
     """The schema of an object with the field `value`. An id of its own keeps the references inside it right."""
+    shared: JsonSchema = {}
+    if "$ref" in schema:  # beside which earlier drafts know no id
+        shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
     inner = {"$id": "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
     fields: JsonSchema = {"properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
-    found: JsonSchema = {"type": "object", **fields}
+    found: JsonSchema = {"type": "object", **fields, **shared}
     return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
+
+
+_LAX_OF_THEIR_OWN = frozenset({"int", "float", "str"})
 
 
 def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, value: Any) -> bool:
     """Whether a Python value is one of this shape, types taken strictly."""
-    if isinstance(value, Decimal) and shape.kind in ("int", "float"):  # which Pydantic takes even so
-        return False
-    if shape.kind == "object" and not shape.roots and shape.python not in (None, dict):
-        return type(value) is shape.python or isinstance(value, shape.python)
     if shape.core is None:  # a schema of the user's own
-        return json_class(shape) in (class_of(value), "any")
+        return json_class(shape) in ("any", class_of(value))
+    if shape.kind == "object" and not shape.roots and shape.python not in (None, dict):
+        return isinstance(value, shape.python)
+    if shape.kind in _LAX_OF_THEIR_OWN and isinstance(value, Decimal | Enum):  # which Pydantic takes even so
+        return False
     validator = validators.get(id(shape))
     if validator is None:
         validator = validators[id(shape)] = reading.validator_of(shape)
-    return bool(validator.isinstance_python(value, strict=True))
+    strict = shape.kind != "text" or isinstance(value, str | int | float | Decimal)  # strictly, a URL is no URL
+    return bool(validator.isinstance_python(value, strict=strict))
 
 
 def _fits_json(verdicts: dict[int, Verdict | None], root: JsonSchema, shape: Shape, value: Any) -> bool:

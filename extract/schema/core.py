@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import partial
@@ -19,6 +20,7 @@ from extract.schema.shapes import Choice, JsonSchema
 from extract.verbatim import VERBATIM, Verbatim
 
 MARK = "x-extract-core"  # numbers of the core schemas of a node, the innermost first
+_WRAPPERS = re.compile("function-|lax-or-strict|json-or-python|custom-error|chain")
 INVALID = "x-extract-invalid"  # why a type has no JSON Schema
 
 
@@ -33,8 +35,17 @@ class MarkedGenerator(GenerateJsonSchema):
         methods = super().build_schema_type_to_method()
         return {kind: partial(self._marked, method) for kind, method in methods.items()}
 
+    def generate_inner(self, schema: Any) -> JsonSchema:
+        """A class that says its JSON Schema itself passes over the method for its own core schema."""
+        node: JsonSchema = super().generate_inner(schema)
+        marks = node.get(MARK)
+        marked = marks is not None and self.cores[marks[-1]] is schema
+        return node if marked or not _WRAPPERS.match(schema["type"]) else self._mark(dict(node), schema)
+
     def _marked(self, method: Any, schema: Any) -> JsonSchema:
-        node: JsonSchema = method(schema)
+        return self._mark(method(schema), schema)
+
+    def _mark(self, node: JsonSchema, schema: Any) -> JsonSchema:
         self.cores.append(schema)
         node[MARK] = [*node.get(MARK, ()), len(self.cores) - 1]
         return node

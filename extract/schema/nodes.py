@@ -31,6 +31,16 @@ def as_enum(node: JsonSchema) -> JsonSchema:
     return {"type": _type_of(node["enum"]), **node} if "enum" in node and "type" not in node else dict(node)
 
 
+def with_null_types(node: Any) -> Any:
+    """A schema with null as a second type in place of OpenAPI's `nullable`, which JSON Schema does not know."""
+    if isinstance(node, list):
+        return [with_null_types(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: with_null_types(value) for key, value in node.items() if key != "nullable" or value is not True}
+    return nullable(found) if len(found) < len(node) else found
+
+
 def type_of(value: Any) -> str:
     """The JSON type of a value."""
     return _TYPES.get(type(value), "object")

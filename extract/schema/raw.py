@@ -18,7 +18,7 @@ from extract.schema.shapes import ABSENT, Choice, Field, JsonSchema, Kind, Shape
 from extract.schema.unions import spliced, union_of
 
 MAX_NODES = 5_000  # of the tree; what is deeper in a larger schema is carried as JSON text
-MAX_DEPTH = 60  # of the schema as it is written
+MAX_BRANCHES = 100  # of one union; a longer one is carried as JSON text
 _DEPTHS = (2, 3, 4, 6, 8, 12, 24)  # levels; the last is tried first, then from the first on
 _KINDS: dict[str, Kind] = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
 _FORMATS: dict[str, Kind] = {"date": "date", "date-time": "datetime"}
@@ -80,9 +80,7 @@ class _Reader:
 
     def read(self, node: Any, path: str, above: tuple[str, ...], level: int = 0) -> Shape:
         """The shape of one node; `above` holds the references around it."""
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise _TooLarge
+        self._count()
         if not isinstance(node, dict):
             return Shape("json", {})
         node, above = self._resolved(node, path, above)
@@ -90,7 +88,14 @@ class _Reader:
             self.notes.append((path, "depth"))
             return _described(Shape("json", {}), node)
         node = self._merged(node, path, above)
+        if node.get("const", 0) is None:  # null as the only value is a type by itself
+            self.notes.append((path, "const"))
         return _described(self._shape(as_enum(node), path, above, level), node)
+
+    def _count(self) -> None:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise _TooLarge
 
     @staticmethod
     def _is_scalar(node: JsonSchema) -> bool:
@@ -144,6 +149,7 @@ class _Reader:
 
     def _merged(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> JsonSchema:
         """The node with the structure that its `allOf` adds; the rest of it is the judge's."""
+        self._count()
         for part in node.get("allOf", ()):
             if not isinstance(part, dict):
                 continue
@@ -160,6 +166,8 @@ class _Reader:
 
     def _shape(self, node: JsonSchema, path: str, above: tuple[str, ...], level: int) -> Shape:
         if "enum" in node:
+            if not node["enum"]:
+                self.notes.append((path, "enum"))
             return _enum(node)
         types = self._types(node, path)
         parts = node.get("anyOf", node.get("oneOf"))
@@ -202,19 +210,22 @@ class _Reader:
         return Shape(_KINDS[kind], own)
 
     def _union(self, node: JsonSchema, parts: Sequence[Any], path: str, above: tuple[str, ...], level: int) -> Shape:
-        if "anyOf" not in node:
+        if "oneOf" in node:
             self.notes.append((path, "oneOf"))
-        shapes = [self.read(part, path, above, level) for part in parts]
+        if len(parts) == 1 and "anyOf" in node:  # which leaves nothing to choose
+            self.notes.append((path, "anyOf"))
+        shapes = [self.read(part, path, above, level + 1) for part in parts]
         others = [shape for shape in shapes if shape.kind != "null"]
         has_null = len(others) < len(shapes) or any(shape.nullable for shape in others)
         around = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "type")}
         if len(others) == 1:
-            return replace(others[0], nullable=has_null)
+            return replace(others[0], nullable=has_null, schema={**around, **others[0].schema})
         if not others:
-            return Shape("null", {"type": "null"})
-        if any(shape.kind == "json" for shape in others):
+            return Shape("null", around | {"type": "null"})
+        branches = spliced(others)
+        if any(shape.kind == "json" for shape in branches) or len(branches) > MAX_BRANCHES:
             return Shape("json", node)
-        return union_of(spliced(others), has_null, around)
+        return union_of(branches, has_null, around)
 
     def _list(self, node: JsonSchema, path: str, above: tuple[str, ...], level: int) -> Shape:
         items, prefix = node.get("items", True), node.get("prefixItems")

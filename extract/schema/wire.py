@@ -40,6 +40,16 @@ CONSTRAINTS = frozenset(
         *("allOf", "oneOf", "not", "if", "then", "else", "$dynamicRef", "$recursiveRef"),
     }
 )
+# Keywords that speak of a value as the full schema has it: of one that is rewritten, with null for what is left out,
+# they would say something else.
+APPLICATORS = frozenset(
+    {
+        *("allOf", "oneOf", "not", "if", "then", "else", "contains", "minContains", "maxContains", "additionalItems"),
+        *("dependentRequired", "dependentSchemas", "dependencies", "patternProperties", "contentSchema"),
+        *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
+    }
+)
+_OF_NAMES = frozenset({"minProperties", "maxProperties", "propertyNames"})
 _PHRASES = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -129,7 +139,8 @@ class Writer:
         for keyword, value in shape.schema.items():
             if keyword not in CONSTRAINTS:
                 continue
-            if not rewritten and self._carries(keyword, value):
+            counts = shape.kind == "object" and keyword in _OF_NAMES  # null may stand for what is left out
+            if not rewritten and not counts and self._carries(keyword, value):
                 carried.setdefault(keyword, value)  # a tighter one may stand there, see `_inclusive`
             elif not rewritten and (bound := self._inclusive(shape, keyword, value)):
                 carried |= bound
@@ -148,6 +159,8 @@ class Writer:
 
     def _carries(self, keyword: str, value: Any) -> bool:
         if any(keyword in given_up for given_up in _RUNG_KEYWORDS[: self.relax]):
+            return False
+        if keyword in APPLICATORS or (keyword == "propertyNames" and "$ref" in json.dumps(value, default=str)):
             return False
         if keyword == "format":
             return self.abilities.formats is None or value in self.abilities.formats
@@ -182,6 +195,9 @@ class Writer:
 
     def _json(self, shape: Shape, path: str) -> Form:
         self.lose(path, "type", "rewritten", "any JSON", "to JSON text")
+        for keyword in shape.schema:
+            if keyword in STRUCTURE and keyword != "type":
+                self.lose(path, keyword, "checked locally")
         return forms.JsonText(shape, self.node(shape, path, {"type": "string"}, rewritten=True, said="JSON text"))
 
     def _bound(self, shape: Shape, path: str) -> Form:
@@ -237,6 +253,8 @@ class Writer:
     def _map(self, shape: Shape, path: str) -> Form:
         self._refuse_bound(shape, path, "a dict")
         assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
+        if shape.schema.get("additionalProperties") is False:
+            self.lose(path, "additionalProperties", "checked locally", False)
         if self.abilities.maps:
             value = self.form(shape.item, f"{path}[*]")
             key = self._silent().form(shape.key, path)
@@ -285,8 +303,8 @@ class Writer:
             schemas[name] = extra.schema
         optional = {p.field.wire for p in properties if not self.abilities.null_types and _may_be_left_out(p)}
         structure = self.object(schemas, optional)
-        if shape.schema.get("additionalProperties") is not False and not extra:
-            structure |= self._left_open(shape, path)
+        if _is_open(shape) and not extra:
+            structure |= {"additionalProperties": True}
         schema = self.node(shape, path, structure)
         return forms.Properties(shape, schema, properties, extra, name, leave_out_nulls=not self.abilities.null_types)
 
@@ -294,6 +312,8 @@ class Writer:
         place = path_to(path, item.wire)
         made = self.form(item.shape, place)
         if item.required:
+            if item.shape.nullable and not self.abilities.null_types:
+                self.lose(place, "required", "rewritten", None, "to a field that may be left out, which is null")
             return forms.Property(item, made)
         if not item.shape.nullable and item.shape.kind != "null":
             if self.abilities.null_types:
@@ -313,20 +333,17 @@ class Writer:
 
     def _extra(self, shape: Shape, path: str) -> tuple[forms.Entries | None, str]:
         """The entries that carry undeclared properties, where the schema asks for such and the wire cannot say so."""
-        if shape.extra is None:
+        extra = shape.extra
+        if extra is None and _is_open(shape) and not self.abilities.open:
+            extra = Shape("json", {})
+        if extra is None:
             return None, ""
-        self._refuse_bound(shape.extra, path, "a dict")
+        self._refuse_bound(extra, path, "a dict")
         name = EXTRA
         while any(item.wire == name for item in shape.fields):
             name += "_"
-        entries = Shape("map", {"type": "object"}, item=shape.extra, key=Shape("str"))
+        entries = Shape("map", {"type": "object"}, item=extra, key=Shape("str"))
         return self._entries(entries, path, f"to a list of key and value called {name!r}"), name
-
-    def _left_open(self, shape: Shape, path: str) -> JsonSchema:
-        if self.abilities.open:
-            return {"additionalProperties": True}
-        self.lose(path, "additionalProperties", "rewritten", True, "to false: the profile's objects are closed")
-        return {}
 
     def object(self, properties: Mapping[str, JsonSchema], optional: Set[str] = frozenset()) -> JsonSchema:
         """A closed object on the wire, all fields required but for `optional`."""
@@ -373,6 +390,11 @@ class Writer:
     def _silent(self) -> Writer:
         """A writer whose losses are not noted: what a key cannot carry stands in `propertyNames`."""
         return replace(self, losses=[])
+
+
+def _is_open(shape: Shape) -> bool:
+    """Whether a raw schema leaves an object open to what it does not name."""
+    return shape.extra is None and shape.schema.get("additionalProperties") is not False
 
 
 def _may_be_left_out(item: forms.Property) -> bool:

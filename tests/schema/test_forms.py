@@ -228,9 +228,15 @@ def test_what_the_wire_cannot_hold_is_a_value_error() -> None:
         compiled = compile_schema(model(annotation))
         with pytest.raises(ValueError, match=message):
             compiled.answer_form(compiled.model.model_construct(a=value))
-    closed = compile_schema({"properties": {"a": {"type": "integer"}}}, "openai")
-    with pytest.raises(ValueError, match="objects are closed, and 'b' is no field"):
-        closed.answer_form({"a": 1, "b": 2})
+    opened = compile_schema({"properties": {"a": {"type": "integer"}}}, "openai")
+    entries = [{"key": "b", "value": "2"}]
+    assert {"a": 1, "additional_properties": entries} == opened.answer_form({"a": 1, "b": 2})
+    with pytest.raises(ValueError, match="no instance of the schema"):
+        opened.answer_form(5)
+    with pytest.raises(ValueError, match="str is no list"):
+        compile_schema({"items": {"type": "string"}}).answer_form("foobar")
+    with pytest.raises(ValueError, match=r"no form for it: \$\.value: 1 is not of type"):
+        compile_schema({"minLength": 2}).answer_form(1)
     opened = compile_schema({"properties": {"a": {"type": "integer"}}}, "full")
     assert {"a": 1, "b": 2} == opened.answer_form({"a": 1, "b": 2})
 
@@ -256,8 +262,8 @@ MALFORMED: list[tuple[Any, str, str, str]] = [
     (dict[Color, int], '[{"key": "green", "value": 1}]', "schema.enum", "$.a"),
     (dict[str, bytes], '[{"key": "x", "value": "!"}]', "schema.contentEncoding", "$.a.x"),
     (UNION, "null", "schema.anyOf", "$.a"),
-    (UNION, "5", "schema.anyOf", "$.a"),
-    (UNION, "{}", "schema.anyOf", "$.a"),
+    (UNION, "5", "schema.union", "$.a"),
+    (UNION, "{}", "schema.union", "$.a"),
     (UNION, '{"tag": "date"}', "schema.union", "$.a"),
     (UNION, '{"tag": "date", "date": null}', "schema.anyOf", "$.a"),
     (UNION, '{"tag": "time", "time": "x"}', "schema.union", "$.a"),
@@ -414,7 +420,7 @@ def test_what_is_allowed_beside_the_fields_is_taken_where_it_stands() -> None:
 
 
 def test_nulls_are_left_out_of_a_function_call() -> None:
-    """And put back for fields that must be there."""
+    """Of the parts of a union; what is left out of a call is put back for fields that must be there."""
 
     class Call(BaseModel):
         a: int | None
@@ -424,7 +430,7 @@ def test_nulls_are_left_out_of_a_function_call() -> None:
 
     compiled = compile_schema(Call, "function")
     call = Call(a=None, d="x")
-    assert {"c": 5, "d": {"tag": "text", "text": "x"}} == compiled.answer_form(call)
+    assert {"a": None, "b": None, "c": 5, "d": {"tag": "text", "text": "x"}} == compiled.answer_form(call)
     assert call == compiled.restore(compiled.answer_form(call)) == compiled.restore({"d": {"tag": "text", "text": "x"}})
 
 

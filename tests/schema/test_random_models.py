@@ -233,7 +233,8 @@ class Walk:
                 yield f"{place}: is not on the wire"
             yield from self.node(place, child, self.unpacked(place, child, inner.get(name, {})))
         for name in full.get("required", ()):
-            if name not in wire.get("required", ()) and not self.lost(path, "required"):
+            told = self.lost(path, "required") or self.lost(path_to(path, name), "required")
+            if name not in wire.get("required", ()) and not told:
                 yield f"{path}: {name!r} is required"
         yield from self.others(path, full, wire)
 

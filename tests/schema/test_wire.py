@@ -156,13 +156,14 @@ def test_any_json_is_text() -> None:
     assert {"type": "string", "description": "JSON text"} == wire(JsonValue) == wire(JsonValue, "full")
 
 
-def test_open_objects_are_closed_where_they_must_be() -> None:
+def test_open_objects_take_entries_where_they_must_be_closed() -> None:
     """A raw schema that says nothing of other properties."""
     raw = {"properties": {"a": {"type": "integer"}}, "required": ["a"]}
     assert compile_schema(raw).wire_schema["additionalProperties"] is True
     closed = compile_schema(raw, "openai")
     assert closed.wire_schema["additionalProperties"] is False
-    assert "to false: the profile's objects are closed" in [loss.note for loss in closed.losses]
+    assert ["a", "additional_properties"] == closed.wire_schema["required"]
+    assert "to a list of key and value called 'additional_properties'" in [loss.note for loss in closed.losses]
 
 
 def test_the_name_of_the_entries_is_no_fields() -> None:

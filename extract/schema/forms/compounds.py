@@ -28,6 +28,8 @@ class Items(Form):
         self.plain, self.live = self.item.plain, self.item.live
 
     def _write(self, value: Any) -> list[Any]:
+        if isinstance(value, str | bytes | Mapping):
+            raise ValueError(f"{type(value).__name__} is no list")
         found = [self.item.to_wire(item) for item in value]
         return sorted_values(found) if isinstance(value, set | frozenset) else found
 
@@ -185,9 +187,9 @@ class Properties(Form):
     def _write(self, value: Any) -> Any:
         found: dict[str, Any] = {}
         for item in self.properties:
-            written = self._written(item, value_of(self.shape, value, item.field))
-            if written is not None or not self.leave_out_nulls:
-                found[item.field.wire] = written
+            held = value_of(self.shape, value, item.field)
+            if held is not ABSENT or not self.leave_out_nulls:
+                found[item.field.wire] = self._written(item, held)
         if self.extra:
             found[self.extra_name] = self.extra.to_wire(extras_of(self.shape, value))
         elif extras := extras_of(self.shape, value):
@@ -371,7 +373,8 @@ def _is_like(form: Form, answer: Mapping[str, Any]) -> bool:
     if not isinstance(form, Properties):
         return False
     names = {item.field.wire for item in form.properties}
-    if not (answer.keys() <= names and all(item.field.wire in answer for item in form.properties)):
+    known = answer.keys() <= names | {form.extra_name} or form.schema.get("additionalProperties") is not False
+    if not (known and names <= answer.keys()):
         return False
     enums = [item for item in form.properties if item.field.shape.kind == "enum" and not item.field.shape.nullable]
     return all(answer[item.field.wire] in _written_values(item.form) for item in enums)

@@ -154,6 +154,9 @@ def choice_of(shape: Shape, value: Any) -> Choice:
     for choice in shape.choices:
         if choice.python is value or (type(choice.python) is type(value) and choice.python == value):
             return choice
+    for choice in shape.choices if shape.core is None else ():  # plain JSON, in which 0 is 0.0
+        if choice.json == value and isinstance(choice.json, bool) == isinstance(value, bool):
+            return choice
     raise ValueError(f"{value!r} is none of the enum's values")
 
 
