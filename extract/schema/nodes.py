@@ -15,6 +15,9 @@ _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(
 def nullable(node: JsonSchema) -> JsonSchema:
     """The node that also takes null, as a type array: the form that every gateway takes."""
     node = as_enum(node)
+    if "anyOf" in node and "type" not in node:
+        parts = [part for part in node["anyOf"] if part != {"type": "null"}]
+        return {**node, "anyOf": [*parts, {"type": "null"}]}
     if "type" not in node:
         return {"anyOf": [node, {"type": "null"}]} if node else node
     kinds = [node["type"]] if isinstance(node["type"], str) else list(node["type"])

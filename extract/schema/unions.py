@@ -131,7 +131,7 @@ def _label(shape: Shape) -> str:
     if shape.kind in ("list", "map") and shape.item:
         return f"{shape.kind}_of_{_label(shape.item)}"
     if shape.kind in ("object", "enum") and shape.python not in (None, dict):
-        return str(shape.python.__name__)
+        return str(shape.python.__name__).partition("[")[0]
     return str(shape.schema.get("title") or _NAMES.get(shape.kind, shape.kind))
 
 

@@ -121,6 +121,8 @@ def silent_losses(compiled: Any) -> Iterator[str]:
     losses: dict[str, set[tuple[str, str]]] = {}
     for loss in compiled.losses:
         losses.setdefault(loss.path, set()).add((loss.keyword, loss.action))
+        if "a list of at most one item" in loss.note:
+            losses[loss.path].add(("packed", loss.action))
     wrapped = full.get("properties", {}).get("value", {})
     base = wrapped if isinstance(wrapped, dict) and "$id" in wrapped else full  # of a raw schema that is no object
     yield from Walk(base, wire, losses).node("$", full, wire)
@@ -243,7 +245,7 @@ class Walk:
         wire = self.resolved(wire, self.wire)
         child = self.resolved(child)
         may_be_null = isinstance(child, dict) and without_null(child, self.resolved)[0]
-        packed = may_be_null and ("required", "rewritten") in self.losses.get(place, ()) and wire.get("type") == "array"
+        packed = may_be_null and ("packed", "rewritten") in self.losses.get(place, ())
         return wire["items"] if packed else wire
 
     def others(self, path: str, full: Mapping[str, Any], wire: Mapping[str, Any]) -> Iterator[str]:
