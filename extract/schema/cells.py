@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from extract.records import Issue, path_to
-from extract.schema.forms import choice_of, extras_of, value_of
+from extract.schema.forms import choice_of, extras_of, refuse_lost, value_of
 from extract.schema.nodes import json_text
 from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
@@ -160,7 +160,11 @@ def _object(shape: Shape, fits: Fits) -> Cell:
     names = [item.name for item in shape.columns]
     known = set(names)
     is_raw = shape.core is None and extra is None and shape.python is dict  # whose extras have no column
-    plain = shape.extra is None and not any(item.computed for item in shape.columns)  # all stands in `__dict__`
+    plain = (
+        not any(item.cut for item in shape.fields)
+        and shape.extra is None
+        and not any(item.computed for item in shape.columns)
+    )  # all stands in `__dict__`
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         fields = getattr(value, "__dict__", None)
@@ -169,6 +173,11 @@ def _object(shape: Shape, fits: Fits) -> Cell:
         is_one = isinstance(value, Mapping) if shape.python is dict else all(hasattr(value, name) for name in names)
         if not is_one:
             return _refuse_type("object", value, trail, row)
+        try:
+            refuse_lost(shape, value)
+        except ValueError as error:
+            row.refuse(trail, "table.type", str(error), value)
+            return None
         found = {}
         for item, name, wire, make in columns:
             held = value_of(shape, value, item)
@@ -263,8 +272,8 @@ def _raw_time(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
     """The text of a date or an instant in plain JSON, which the schema has judged."""
     kind = dt.date if shape.kind == "date" else dt.datetime
     try:
-        found = kind.fromisoformat(value)
-    except (TypeError, ValueError):
+        found = kind.fromisoformat(value.upper())
+    except (AttributeError, TypeError, ValueError):
         return _refuse_type(shape.kind, value, trail, row)
     return _scalar(shape, found, trail, row)
 

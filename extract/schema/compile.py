@@ -146,8 +146,12 @@ class CompiledSchema:
 
     def _refuse_other(self, answer: JsonSchema) -> None:
         """Plain JSON may be of any type; what the wire has no form for must not pass for something else."""
-        for issue in Verdict(with_null_types(self.wire_schema)).issues(answer, 1):
+        for issue in self._wire_verdict.issues(answer, 1):
             raise ValueError(f"the wire has no form for it: {issue.path}: {issue.message}")
+
+    @cached_property
+    def _wire_verdict(self) -> Verdict:
+        return Verdict(with_null_types(self.wire_schema))
 
     def restore(self, answer: Any, context: Any = None) -> Any:
         """The instance that an answer stands for: the inverse of `answer_form`.
@@ -197,6 +201,7 @@ class CompiledSchema:
     def instance_of(self, row: Mapping[str, Any]) -> Any:
         """The instance that a row stands for: the inverse of `row_of`, for cells as Arrow's `to_pylist` gives them.
 
+        A table knows no key that is not there: of a TypedDict's `NotRequired[X | None]`, null comes back as absent.
         Raises ValueError where the row does not say it all (an excluded field without default).
         """
         found = input_of(self.shape, row, self._validated)
@@ -307,7 +312,7 @@ def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
         schema = _wrapped(schema)
         verdict = Verdict(schema, formats=True)
         shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
-    fits = partial(_fits_json, {}, schema)
+    fits = partial(_fits_json, {}, dict(model))
     writer = _writer(options, lambda _: lambda value, _: value, fits)
     form = writer.form(shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
@@ -356,12 +361,14 @@ def _wrapped(schema: JsonSchema) -> JsonSchema:
     shared: JsonSchema = {}
     if "$ref" in schema:  # beside which earlier drafts know no id
         shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    inner = {"$id": "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
+    address = "id" if "draft-04" in str(schema.get("$schema")) else "$id"
+    inner = {address: "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
     fields: JsonSchema = {"properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
     found: JsonSchema = {"type": "object", **fields, **shared}
     return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
 
 
+_ROOT = "urn:extract:root"
 _LAX_OF_THEIR_OWN = frozenset({"int", "float", "str"})
 
 
@@ -370,7 +377,7 @@ def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, v
     if shape.core is None:  # a schema of the user's own
         return json_class(shape) in ("any", class_of(value))
     if shape.kind == "object" and not shape.roots and shape.python not in (None, dict):
-        return isinstance(value, shape.python)
+        return type(value) is shape.python  # a subclass may be a branch of its own
     if shape.kind in _LAX_OF_THEIR_OWN and isinstance(value, Decimal | Enum):  # which Pydantic takes even so
         return False
     validator = validators.get(id(shape))
@@ -392,11 +399,23 @@ def _fits_json(verdicts: dict[int, Verdict | None], root: JsonSchema, shape: Sha
 
 
 def _verdict_of(root: JsonSchema, shape: Shape) -> Verdict | None:
-    shared: JsonSchema = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
+    """The judge of one part; its references lead into the whole schema, which stands beside it."""
+    draft = {"$schema": root["$schema"]} if "$schema" in root else {}
     try:
-        return Verdict({**shape.schema, **shared}, formats=True)
-    except SchemaError:  # a $ref to a place that is not shared
+        return Verdict({**_led_to(_ROOT, shape.schema), **draft}, {_ROOT: root}, formats=True)
+    except SchemaError:  # a part with an address of its own
         return None
+
+
+def _led_to(document: str, node: Any) -> Any:
+    """The part with the references that begin at the root of its document leading to that document."""
+    if isinstance(node, list):
+        return [_led_to(document, item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _led_to(document, value) for key, value in node.items()}
+    reference = found.get("$ref")
+    return found | {"$ref": document + reference} if isinstance(reference, str) and reference[:1] == "#" else found
 
 
 def is_compilable(model: Any) -> bool:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from extract.errors import SchemaError
 from extract.parse import ParseError, parse_json
 from extract.schema.compile import CompiledSchema, compile_schema
+from extract.schema.forms import Reading
 from extract.schema.shapes import JsonSchema
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
@@ -41,12 +42,16 @@ class Tool:
         """The keyword arguments of a call, typed as the function takes them. Raises ArgumentsError."""
         try:
             answer = parse_json(text or "{}")  # some endpoints send nothing for no arguments
-            found = self.schema.restore(answer)
+            reading = Reading()
+            found = self.schema.form.from_wire(answer, "$", reading)
+            if issues := reading.issues or self.schema.verdict.issues(found):
+                raise ValueError("; ".join(f"{issue.path}: {issue.message}" for issue in issues))
+            call = self.schema.instance(found, reading)
         except ParseError as error:
             raise ArgumentsError(f"the arguments are not JSON: {error}") from None
         except ValueError as error:
             raise ArgumentsError(f"the arguments do not fit: {error}") from None
-        return {name: getattr(found, name) for name in type(found).model_fields if name in found.model_fields_set}
+        return {name: getattr(call, name) for name in type(call).model_fields if name in call.model_fields_set}
 
     def call(self, text: str) -> Any:
         """Call the function with the arguments of a tool call. Raises ArgumentsError, and whatever it raises itself."""
@@ -75,12 +80,17 @@ def tool_of(function: Callable[..., Any], *, name: str | None = None, descriptio
 
 
 def _fields(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise SchemaError(f"a type that is not there: {error}", path=name, hint="define or import it") from None
     fields: dict[str, Any] = {}
     for item in inspect.signature(function).parameters.values():
         path = f"{name}({item.name})"
         if item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD, item.POSITIONAL_ONLY):
             raise SchemaError(f"a parameter of the kind {item.kind.description}", path=path, hint="name each parameter")
+        if item.name.startswith("_") or hasattr(BaseModel, item.name):
+            raise SchemaError("a name that Pydantic keeps for itself", path=path, hint="call it otherwise")
         if item.name not in hints:
             raise SchemaError("a parameter without a type", path=path, hint="annotate it")
         fields[item.name] = (hints[item.name], ... if item.default is item.empty else item.default)

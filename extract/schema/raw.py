@@ -87,7 +87,7 @@ class _Reader:
         if level >= self.depth and not self._is_scalar(node):
             self.notes.append((path, "depth"))
             return _described(Shape("json", {}), node)
-        node = self._merged(node, path, above)
+        node = _modern(self._merged(node, path, above))
         if node.get("const", 0) is None:  # null as the only value is a type by itself
             self.notes.append((path, "const"))
         return _described(self._shape(as_enum(node), path, above, level), node)
@@ -264,6 +264,15 @@ class _Reader:
             return Shape("json", {}) if given is True or given == {} else None
         shapes = [self.read(part, f"{path}[*]", above, level + 1) for part in patterns]
         return shapes[0] if len(shapes) == 1 else Shape("json", {})
+
+
+def _modern(node: JsonSchema) -> JsonSchema:
+    """The exclusive bounds of draft 04, where they are true or false, as later drafts write them."""
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(node.get(exclusive), bool):
+            kept = {key: value for key, value in node.items() if key != exclusive}
+            node = kept | {exclusive: kept.pop(bound)} if node[exclusive] and bound in kept else kept
+    return node
 
 
 def _enum(node: JsonSchema) -> Shape:

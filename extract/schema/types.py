@@ -268,7 +268,9 @@ class _Reader:
     def _enum(self, node: JsonSchema, by_type: Mapping[str, Any], path: str) -> Shape:
         if "enum" in by_type:
             cls = by_type["enum"]["cls"]
-            members: list[Any] = list(by_type["enum"]["members"])
+            members: list[Any] = list(
+                {id(member): member for member in by_type["enum"]["members"]}.values()
+            )  # no aliases
         elif "literal" in by_type:
             cls, members = None, list(by_type["literal"]["expected"])
         else:

@@ -50,6 +50,7 @@ APPLICATORS = frozenset(
     }
 )
 _OF_NAMES = frozenset({"minProperties", "maxProperties", "propertyNames"})
+_TYPED_ITEMS = frozenset({"text", "bytes", "date", "datetime", "time", "timedelta", "decimal", "float"})
 _PHRASES = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -236,7 +237,9 @@ class Writer:
     def _list(self, shape: Shape, path: str) -> Form:
         assert shape.item is not None  # noqa: S101  # of a list
         item = self.form(shape.item, f"{path}[*]")
-        return forms.Items(shape, self.node(shape, path, {"type": "array", "items": item.schema}), item)
+        is_set = shape.python in (set, frozenset) and shape.item.kind in _TYPED_ITEMS and not shape.item.nullable
+        typed = self._key_reader(shape.item) if is_set else None
+        return forms.Items(shape, self.node(shape, path, {"type": "array", "items": item.schema}), item, typed)
 
     def _tuple(self, shape: Shape, path: str) -> Form:
         self._refuse_bound(shape, path, "a tuple")

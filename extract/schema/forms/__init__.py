@@ -16,6 +16,7 @@ from extract.schema.forms.compounds import (
     Union,
     class_of,
     extras_of,
+    refuse_lost,
     value_of,
 )
 from extract.schema.forms.scalars import (
@@ -48,5 +49,6 @@ __all__ = [
     "choice_of",
     "class_of",
     "extras_of",
+    "refuse_lost",
     "value_of",
 ]

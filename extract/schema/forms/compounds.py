@@ -11,7 +11,7 @@ from pydantic_core import ValidationError
 
 from extract.records import path_to, short
 from extract.schema.forms.scalars import Enumerated, Form, Reading
-from extract.schema.nodes import key_text, sorted_values
+from extract.schema.nodes import json_text, key_text, sorted_values
 from extract.schema.shapes import ABSENT, TAG, Field, Shape
 from extract.schema.unions import json_class, native, wire_class
 
@@ -23,9 +23,10 @@ class Items(Form):
     """A list; a set is written in a fixed order."""
 
     item: Form
+    typed: Callable[[Any], Any] | None = None  # of a set: an item → what two of its items must not share
 
     def __post_init__(self) -> None:
-        self.plain, self.live = self.item.plain, self.item.live
+        self.plain, self.live = self.item.plain and self.typed is None, self.item.live
 
     def _write(self, value: Any) -> list[Any]:
         if isinstance(value, str | bytes | Mapping):
@@ -36,7 +37,17 @@ class Items(Form):
     def _read(self, answer: Any, path: str, reading: Reading) -> Any:
         if not isinstance(answer, list):
             return answer
-        return [self.item.from_wire(item, path_to(path, number), reading) for number, item in enumerate(answer)]
+        found = [self.item.from_wire(item, path_to(path, number), reading) for number, item in enumerate(answer)]
+        if self.typed and len({self._same(item) for item in found}) < len(found):
+            reading.complain("uniqueItems", path, "two items of the set are one", short(found))
+        return found
+
+    def _same(self, item: Any) -> Any:
+        """What makes two items one, such as an id in capitals and one in small letters."""
+        try:
+            return self.typed(self.item.hydrate(item, "$", Reading())) if self.typed else item
+        except ValueError:  # for the judge to name
+            return json_text(item)
 
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
         if not isinstance(value, list):
@@ -185,6 +196,7 @@ class Properties(Form):
         self.live = extra_live or any(item.form.live for item in self.properties)
 
     def _write(self, value: Any) -> Any:
+        refuse_lost(self.shape, value)
         found: dict[str, Any] = {}
         for item in self.properties:
             held = value_of(self.shape, value, item.field)
@@ -262,6 +274,19 @@ def value_of(shape: Shape, value: Any, item: Field) -> Any:
         return value.get(item.wire if shape.core is None else item.name, ABSENT)
     held = getattr(value, "__dict__", {})  # first, since asking for a deprecated field warns
     return held[item.name] if item.name in held else getattr(value, item.name)
+
+
+def refuse_lost(shape: Shape, value: Any) -> None:
+    """Raises ValueError for what its shape has no field for: a deeper recursion, the fields of a subclass."""
+    for item in shape.fields:
+        if item.cut and value_of(shape, value, item) not in (ABSENT, None, [], {}, (), set()):
+            raise ValueError(f"the recursion goes on in {item.wire!r}, deeper than it is unrolled")
+    if shape.python in (None, dict, type(value)):
+        return
+    names = {item.name for item in shape.fields}
+    fields = {**getattr(type(value), "model_fields", {}), **getattr(type(value), "__dataclass_fields__", {})}
+    if more := [name for name in fields if name not in names and shape.python in type(value).__mro__]:
+        raise ValueError(f"{type(value).__name__} has fields that {shape.python.__name__} has not: {', '.join(more)}")
 
 
 def extras_of(shape: Shape, value: Any) -> dict[str, Any]:
