@@ -7,7 +7,7 @@ bindings follow from it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from extract.verbatim import Target, Verbatim
@@ -142,11 +142,6 @@ def bindings(shape: Shape, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, 
 def any_bound(shape: Shape) -> bool:
     """Whether a verbatim scalar stands anywhere below, also where `bindings` does not look."""
     return bool(shape.verbatim) or any(any_bound(child) for _, child in shape.children())
-
-
-def with_null(shape: Shape, description: str | None = None) -> Shape:
-    """The shape that may also be null."""
-    return replace(shape, nullable=True, description=description or shape.description)
 
 
 def json_types(schema: Mapping[str, Any]) -> frozenset[str]:

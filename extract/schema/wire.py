@@ -10,6 +10,7 @@ from typing import Any, Literal
 from extract.errors import SchemaError
 from extract.records import path_to
 from extract.schema import forms
+from extract.schema.core import without
 from extract.schema.forms import Form
 from extract.schema.profiles import Abilities
 from extract.schema.shapes import EXTRA, TAG, Field, JsonSchema, Shape, any_bound
@@ -250,7 +251,7 @@ class Writer:
         self.lose(path, "prefixItems", "rewritten", len(items), "to an object with a field for each part")
         made = forms.Parts(shape, {}, items, named=True)
         structure = self.object(dict(zip(made.names, [item.schema for item in items], strict=True)))
-        made.schema = self.node(replace(shape, schema=_without(shape.schema, "minItems", "maxItems")), path, structure)
+        made.schema = self.node(replace(shape, schema=without(shape.schema, "minItems", "maxItems")), path, structure)
         return made
 
     def _map(self, shape: Shape, path: str) -> Form:
@@ -279,9 +280,7 @@ class Writer:
             if name in shape.schema and self._carries(twin, shape.schema[name]):
                 carried[twin] = shape.schema[name]
                 self.lose(path, name, "rewritten", shape.schema[name], f"to {twin}")
-        rest = replace(
-            shape, schema=_without(shape.schema, *(name for name, twin in bounds.items() if twin in carried))
-        )
+        rest = replace(shape, schema=without(shape.schema, *(name for name, twin in bounds.items() if twin in carried)))
         structure = {"type": "array", "items": entry, **carried}
         schema = self.node(rest, path, structure, rewritten=True, said="a list of key and value")
         return forms.Entries(shape, schema, key, value, True, self._key_reader(shape.key))
@@ -409,10 +408,6 @@ def _described(description: str | None, phrases: list[str]) -> str:
         return description or ""
     said = "; ".join(phrases)
     return f"{description} ({said})" if description else said[0].upper() + said[1:]
-
-
-def _without(schema: JsonSchema, *names: str) -> JsonSchema:
-    return {key: value for key, value in schema.items() if key not in names}
 
 
 def _brief(value: Any) -> str:

@@ -113,7 +113,7 @@ def _referred(part: Part) -> Iterator[Part]:
         try:
             found = part.resolver.lookup(ref)
         except (Unresolvable, Unretrievable, ValueError, AttributeError, TypeError):  # the last two: no schema there
-            hint = "give the schema in `documents`"
+            hint = "put what it names under $defs"
             raise SchemaError(f"{ref!r} leads nowhere; nothing is fetched", path=shown(path), hint=hint) from None
         if isinstance(found.contents, dict):
             yield Part(found.contents, found.resolver, path)

@@ -183,7 +183,7 @@ def _schema_error(error: jsonschema_rs.ValidationError, form: Form) -> SchemaErr
         pattern = next((each for each, other in form.portable.items() if other == error.instance), error.instance)
         return pattern_error(path, str(pattern), "it is none, or too big for the local engine, or lacking there")
     if error.kind.name == "$ref":
-        return SchemaError(f"a $ref that leads nowhere: {message}", path=path, hint="give the schema in `documents`")
+        return SchemaError(f"a $ref that leads nowhere: {message}", path=path, hint="put what it names under $defs")
     return SchemaError(f"{word or 'the schema'} breaks the rules of its draft: {message}", path=path)
 
 

@@ -15,7 +15,6 @@ from extract.schema.shapes import (
     extra_column,
     in_dictionary,
     json_types,
-    with_null,
 )
 from extract.schema.types import read_type
 from extract.verbatim import Verbatim
@@ -64,12 +63,6 @@ _PARTED: dict[str, Any] = {
     "union": int | str,
     "scalar": int,
 }
-
-
-def test_a_shape_that_may_be_null() -> None:
-    """A description of its own wins."""
-    assert Shape("int", nullable=True, description="new") == with_null(Shape("int", description="old"), "new")
-    assert Shape("int", nullable=True, description="old") == with_null(Shape("int", description="old"))
 
 
 def test_the_types_that_a_node_names() -> None:
