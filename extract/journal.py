@@ -15,6 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,13 @@ class Totals:
 
 
 class Journal:
-    """The journal of one run directory. Read from the event loop's thread, written by a thread of its own."""
+    """The journal of one run directory. Read from any thread, written by a thread of its own."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the journal; raises RunDirectoryError when the file is no journal or cannot be used."""
         self.path = path
         self._reader = _connect(path)
+        self._reading = threading.Lock()
         try:
             self._writer = _connect(path)
         except RunDirectoryError:
@@ -111,6 +113,13 @@ class Journal:
             logger.warning("%s: the answer to %s is damaged and is asked for again", self.path, request)
             return None
         return answer
+
+    def stored_answer(self, request: str) -> Answer:
+        """The answer that was just stored. Raises RunDirectoryError when it cannot be read back."""
+        found = self.lookup(request)
+        if found is None:
+            raise RunDirectoryError(f"{self.path} does not give back what was stored", hint="look at the disk")
+        return found
 
     def totals(self) -> Totals:
         """Requests, retries and tokens of all attempts so far, and the answers that are kept."""
@@ -145,8 +154,10 @@ class Journal:
         await self._stored(_Entry("", _FLUSH, None, None, None, None))
 
     def _row(self, query: str, *values: str) -> Any:
+        """One row. A statement that is still open in another thread would hold an old state of the file for all."""
         try:
-            return self._reader.execute(query, values).fetchone()
+            with self._reading, closing(self._reader.execute(query, values)) as cursor:
+                return cursor.fetchone()
         except sqlite3.Error as error:
             raise RunDirectoryError(f"{self.path} cannot be read: {error}") from error
 
@@ -158,9 +169,9 @@ class Journal:
         return await entry.done
 
     def _write_groups(self) -> None:
-        closing = False
-        while not closing:
-            group, closing = self._next_group()
+        is_last = False
+        while not is_last:
+            group, is_last = self._next_group()
             if group:
                 self._failure = _commit(self._writer, group, self._failure)
 

@@ -263,13 +263,7 @@ class Runner:
     async def _ask(self, request: ChatRequest) -> _Asked:
         """The stored answer; an issue when no attempt got one; None when the run stops."""
         try:
-            completion = await self.send(request)
-            cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
-            self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
-            self._failures.pop(request.hash, None)
-            return self.journal.lookup(request.hash)
-        except APIError as error:
-            return self._refused(request, error)
+            return await self._sent(request)
         except Overtaken:
             self._failures.pop(request.hash, None)
             return _LOOK_AGAIN
@@ -279,6 +273,16 @@ class Runner:
         except Exception:  # the last guard for the sender; a later run asks again
             logger.exception("request %s", request.hash)
             return _NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
+
+    async def _sent(self, request: ChatRequest) -> _Asked:
+        try:
+            completion = await self.send(request)
+        except APIError as error:
+            return self._refused(request, error)
+        cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
+        self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+        self._failures.pop(request.hash, None)
+        return self.journal.stored_answer(request.hash)
 
     def _refused(self, request: ChatRequest, error: APIError) -> _Asked:
         if error.retryable:  # all attempts are noted already
@@ -292,7 +296,7 @@ class Runner:
             return None
         if error.kind is not ErrorClass.SCHEMA or not self._step_down(request, error):
             self._heed(self.watch.refusal(request.hash, error))
-        return self.journal.lookup(request.hash)
+        return self.journal.stored_answer(request.hash)
 
     def _step_down(self, request: ChatRequest, error: APIError) -> bool:
         """A schema was refused: at once, before another call begins, the run leaves its rung, or ends.

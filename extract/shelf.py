@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from extract.errors import RunDirectoryError
+from extract.errors import RunDirectoryError, RunStopped
 from extract.journal import Journal
 from extract.pipeline import Prepared
 from extract.records import Issue, Outcome
@@ -41,9 +41,14 @@ class Shelf:
             await self._commit()
 
     async def finish(self) -> None:
-        """Commit the last shard and say that the run is complete."""
+        """Commit the last shard and say that the run is complete. Raises RunStopped when a record has no outcome."""
         if self._outcomes:
             await self._commit()
+        missing = self.scan.count - sum(shard.records for shard in self.shards)
+        if missing:
+            raise RunStopped(
+                f"{missing} of {self.scan.count} records have no outcome", hint="run the same command again"
+            )
         await asyncio.to_thread(self.write_manifest, True)
 
     def discard(self) -> None:

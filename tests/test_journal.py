@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,37 @@ def test_totals_and_answers_survive_reopening(
         totals = journal.totals()
         assert answers == {name: journal.lookup(name) for name in answers}
     assert (len(steps), len(steps) - len({name for name, _ in steps})) == (totals.requests, totals.retries)
+
+
+def test_an_answer_is_found_while_other_threads_read(path: Path) -> None:
+    """A statement open in another thread must not hold an old state of the file before the eyes of this one."""
+    ended = threading.Event()
+
+    def read(journal: Journal) -> None:
+        while not ended.is_set():
+            journal.totals()
+
+    async def scene(journal: Journal) -> int:
+        lost = 0
+        for number in range(300):
+            await journal.store_refusal(f"r{number}", failure(ErrorClass.REQUEST))
+            lost += journal.lookup(f"r{number}") is None
+        return lost
+
+    with Journal(path) as journal:
+        readers = [threading.Thread(target=read, args=(journal,)) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        try:
+            lost = asyncio.run(scene(journal))
+        finally:
+            ended.set()
+            for reader in readers:
+                reader.join()
+    assert 0 == lost
+
+
+def test_an_answer_that_is_not_given_back_is_an_error(path: Path) -> None:
+    """Never a record without an outcome."""
+    with Journal(path) as journal, pytest.raises(RunDirectoryError, match="does not give back what was stored"):
+        journal.stored_answer("a")
