@@ -15,7 +15,7 @@ from extract.errors import ConfigError
 Dialect = Literal["toapis", "kie", "openai", "llamacpp"]
 
 DEFAULT_MODEL = "gemini-3-1-pro-preview"
-_OWN_FIELDS = frozenset({"model", "messages", "stream", "max_tokens", "response_format"})
+_OWN_FIELDS = frozenset({"model", "messages", "stream", "max_tokens", "response_format", "tools", "tool_choice"})
 DEFAULT_BASE_URL = "https://toapis.com/v1"
 
 
@@ -56,6 +56,10 @@ class Model(Settings):
     stop: list[str] | None = Field(default=None, max_length=4)
     reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     include_thoughts: bool | None = None
+    stream: bool = False  # the answer comes in pieces; the table is the same
+    search: bool = False  # the model may search the web; its sources go to the evidence table
+    search_with_schema: bool = False  # search and response_format in one request; not every gateway takes both
+    mode: Literal["schema", "tool"] = "schema"  # "tool": the record comes as the arguments of a function call
     extra_body: dict[str, Any] | None = None  # further fields of the request body
     input_usd_per_million: float | None = Field(default=None, ge=0)  # price of input tokens
     output_usd_per_million: float | None = Field(default=None, ge=0)  # price of output tokens
@@ -82,6 +86,7 @@ class Limits(Settings):
     max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices
     max_requests: int | None = Field(default=None, ge=1)  # calls of one run, retries included
     timeout: float = Field(default=600.0, gt=0)  # seconds for one whole call
+    idle_timeout: float = Field(default=180.0, gt=0)  # seconds without a byte of an answer that has begun
     connect_timeout: float = Field(default=10.0, gt=0)  # seconds to get a connection
 
 

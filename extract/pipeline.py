@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from extract.checks import Check, FieldCheck
-from extract.client.dialects import DIALECTS
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
+from extract.dialects import DIALECTS
 from extract.errors import ConfigError
 from extract.fingerprint import source_of
 from extract.ladder import Descent, Question
@@ -142,7 +142,12 @@ class Prepared:
             *(pipeline.neutralise_formulas, pipeline.children, pipeline.flat),
             [question.part for question in self.questions],
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
-            *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.form, self.schema.fingerprint),
+            *(
+                self.model_name,
+                pipeline.model.model_dump(mode="json"),
+                self.build.dialect.form,
+                self.schema.fingerprint,
+            ),
             [_check_source(check) for check in pipeline.checks],
         ]
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -160,7 +165,6 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     for check in pipeline.checks:
         _check_check(check, schema.shape, source.columns)
     _check_budget(pipeline)
-    dialect = DIALECTS[endpoint.dialect]
     name = _local_name(endpoint) if endpoint.is_local else model_name(pipeline.model)
     text_columns = prompt.text_columns(source.columns)
     build = RequestBuilder(
@@ -168,8 +172,7 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
         schema=schema,
         model=pipeline.model,
         model_name=name,
-        form=dialect.form,
-        model_in_body=dialect.model_in_body,
+        dialect=DIALECTS[endpoint.dialect],
         text_columns=text_columns,
         share_answers=pipeline.share_answers,
     ).with_wire_examples()

@@ -84,8 +84,30 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called; `arguments` is the text as it came, which should be JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """A page that an answer with search rests on; `start` and `end` are characters of the content, where told."""
+
+    url: str
+    title: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer of the endpoint, read but not judged."""
+    """One answer of the endpoint, read but not judged.
+
+    `flags` name what was salvaged in reading it; they go to the row.
+    """
 
     content: str | None
     finish_reason: str | None
@@ -94,6 +116,9 @@ class Completion:
     raw: bytes
     refusal: str | None = None
     reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    sources: tuple[WebSource, ...] = ()
+    flags: tuple[str, ...] = ()
     status: int = 200
     request_id: str | None = None
     attempts: int = 1

@@ -14,10 +14,11 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from extract.config import Model
+from extract.dialects import DialectRules
 from extract.errors import PromptError
 from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
-from extract.schema import RUNGS, CompiledSchema, Form, JsonSchema, Shape, node_at, places
+from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, places
 from extract.schema.wire import BIG_ENUM
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
@@ -36,14 +37,13 @@ class Unaskable(Exception):  # noqa: N818  # it says what the record is
 
 @dataclass(frozen=True)
 class RequestBuilder:
-    """Builds the requests of one run; `model_name` goes into the body when `model_in_body`, else into the path."""
+    """Builds the requests of one run; `model_name` goes into the body or the path, as the dialect has it."""
 
     prompt: Prompt
     schema: CompiledSchema
     model: Model
     model_name: str
-    form: Form
-    model_in_body: bool
+    dialect: DialectRules
     text_columns: Sequence[str]
     share_answers: bool = True  # identical records share one request
     unrelaxed: JsonSchema | None = None  # the wire schema before it was relaxed; None: it is not
@@ -127,7 +127,7 @@ class RequestBuilder:
 
     @cached_property
     def _head(self) -> dict[str, Any]:
-        return {"model": self.model_name} if self.model_in_body else {}
+        return {"model": self.model_name} if self.dialect.model_in_body else {}
 
     @cached_property
     def _tail(self) -> dict[str, Any]:
@@ -137,11 +137,11 @@ class RequestBuilder:
         return fields | (self.model.extra_body or {})
 
     def _response_format(self, schema: JsonSchema) -> dict[str, Any]:
-        return {"response_format": self.schema.response_format_as(self.form, schema)}
+        return {"response_format": self.schema.response_format_as(self.dialect.form, schema)}
 
     def _hash(self, body: bytes, record: Record) -> str:
         digest = hashlib.blake2b(body, digest_size=16)
-        if not self.model_in_body:
+        if not self.dialect.model_in_body:
             digest.update(self.model_name.encode())
         if not self.share_answers:
             digest.update(repr(record.key).encode())

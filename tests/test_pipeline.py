@@ -103,7 +103,7 @@ def test_the_local_model_gets_few_calls_at_a_time() -> None:
 
 def test_the_dialect_says_where_the_model_goes() -> None:
     kie = prepared(Endpoint(base_url="https://example.invalid", dialect="kie"), model=Model(name="m"))
-    assert (False, "A", "m") == (kie.build.model_in_body, kie.build.form, kie.model_name)
+    assert (False, "A", "m") == (kie.build.dialect.model_in_body, kie.build.dialect.form, kie.model_name)
 
 
 def lenient(value: Any, record: Any) -> list[Issue]:

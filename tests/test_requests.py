@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from extract.config import Model
+from extract.dialects import DIALECTS
 from extract.errors import PromptError
 from extract.prompts import Example, Prompt
 from extract.records import Issue, Record
@@ -31,7 +33,7 @@ class Receipt(BaseModel):
 
 
 def builder(schema: type[BaseModel] = Item, prompt: Prompt | None = None, **changes: Any) -> RequestBuilder:
-    settings: dict[str, Any] = {"model": Model(), "model_name": "m", "form": "C", "model_in_body": True}
+    settings: dict[str, Any] = {"model": Model(), "model_name": "m", "dialect": DIALECTS["openai"]}
     settings |= {"text_columns": ["text"]}
     return RequestBuilder(
         prompt=prompt or Prompt(user="{{ text }}"), schema=compile_schema(schema), **settings | changes
@@ -61,7 +63,7 @@ def test_the_body_is_complete_and_explicit() -> None:
     model = Model(
         max_tokens=5, temperature=0, top_p=0.5, seed=1, stop=["\n"], reasoning_effort="low", extra_body={"x": 1}
     )
-    body = json.loads(builder(model=model, form="B", model_in_body=False)(record("t")).body)
+    body = json.loads(builder(model=model, dialect=replace(DIALECTS["kie"], form="B"))(record("t")).body)
     assert body.pop("response_format") == schema.wire_schema
     assert body == {
         "messages": [{"role": "user", "content": "t"}],
@@ -86,7 +88,7 @@ def test_the_hash_names_the_exact_request() -> None:
     own = builder(share_answers=False)
     assert own(record("t", key=1)).hash != own(record("t", key=2)).hash
     assert own(record("t", key=1)).hash != own(record("t", key="1")).hash
-    paths = [builder(model_in_body=False, model_name=name)(record("t")) for name in ("a", "b")]
+    paths = [builder(dialect=DIALECTS["kie"], model_name=name)(record("t")) for name in ("a", "b")]
     assert paths[0].body == paths[1].body
     assert paths[0].hash != paths[1].hash
 

@@ -1,6 +1,5 @@
-"""The wire: one attempt per call, dialects as data, errors as types."""
+"""The wire: one attempt per call, errors as types."""
 
-from extract.client.dialects import DIALECTS, DialectRules
 from extract.client.exchange import Client, completion_from
 
-__all__ = ["DIALECTS", "Client", "DialectRules", "completion_from"]
+__all__ = ["Client", "completion_from"]

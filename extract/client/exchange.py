@@ -11,9 +11,9 @@ import httpx
 from pydantic_core import from_json
 
 from extract.client.classify import error_from, has_error
-from extract.client.dialects import DIALECTS
 from extract.client.transport import default_transport
 from extract.config import Endpoint, Limits, is_loopback
+from extract.dialects import DIALECTS
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
 from extract.version import __version__
