@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from extract.testing import Call, Reply, ScriptedServer, completion
+from tests import children
+from tests.children import go, kill_at_random, to_the_end, wait_for
 from tests.support import item, parts, rows_csv
 
-ROOT = Path(__file__).parents[1]
 KILLS = 10
 CONCURRENCY = 8
 
-# the child waits with everything imported until it is told to go, so that its start takes no time of the test
-CHILD = """
-import sys
-import extract
-from extract import Endpoint, Limits
-from tests.support import pipeline
-
-source, out, url = sys.argv[1:]
-sys.stdin.readline()
-try:
-    extract.run(
-        pipeline(shard_rows=7, limits=Limits(concurrency=8)), source, out=out, endpoint=Endpoint(base_url=url),
-    )
-except extract.RunStopped as error:
-    print(error)
-    sys.exit(4)
-"""
-
 
 def child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, source, out, server.base_url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-
-
-def go(process: subprocess.Popen[str]) -> None:
-    assert process.stdin
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    return children.child("tests.support.pipeline", source, out, server)
 
 
 def answer(call: Call) -> Reply:
@@ -77,32 +37,12 @@ def keys(out: Path) -> list[str]:
 
 def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path: Path) -> None:
     """Every row once, the same bytes, and no more calls than rows + kills times concurrency."""
-    moments = random.Random(2)
-    source = rows_csv(tmp_path / "items.csv", 60)
+    source, out = rows_csv(tmp_path / "items.csv", 60), tmp_path / "out"
     with ScriptedServer(answer) as server:
-        undisturbed = child(source, tmp_path / "undisturbed", server)
-        undisturbed.communicate("go\n", timeout=60)
+        assert 0 == to_the_end(child(source, tmp_path / "undisturbed", server))
         assert 60 == len(server.calls)
     with ScriptedServer(answer) as server:
-        out = tmp_path / "out"
-        waiting = [child(source, out, server) for _ in range(2)]
-        while_running = 0
-        for _ in range(KILLS):
-            process = waiting.pop(0)
-            waiting.append(child(source, out, server))
-            asked = len(server.calls)
-            go(process)
-            wait_for(lambda asked=asked: len(server.calls) > asked, process)  # type: ignore[misc]
-            time.sleep(moments.uniform(0, 0.045))
-            while_running += process.poll() is None
-            process.kill()
-            process.communicate()
-        last, spare = waiting
-        last.communicate("go\n", timeout=60)
-        spare.kill()
-        spare.communicate()
-        assert 0 == last.returncode
-        assert 3 <= while_running
+        assert 3 <= kill_at_random(lambda: child(source, out, server), server, KILLS, seed=2)
         assert len(server.calls) <= 60 + KILLS * CONCURRENCY
     assert [f"k{n}" for n in range(1, 61)] == keys(out)
     assert parts(tmp_path / "undisturbed") == parts(out)
@@ -124,9 +64,8 @@ def test_an_interrupt_finishes_the_calls_in_flight_and_the_next_run_asks_the_res
         connection = sqlite3.connect(out / "journal.db")
         assert [(asked,)] == connection.execute("SELECT count(*) FROM answers").fetchall()
         connection.close()
-        again = child(source, out, server)
-        again.communicate("go\n", timeout=60)
-        assert (0, 60) == (again.returncode, len(server.calls))
+        assert 0 == to_the_end(child(source, out, server))
+        assert 60 == len(server.calls)
     assert 60 == len(keys(out))
 
 

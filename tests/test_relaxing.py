@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -30,8 +28,8 @@ from extract.sinks import read_manifest
 from extract.survey import survey, survey_text
 from extract.testing import Call, Reply, ScriptedServer, completion
 from extract.verbatim import Verbatim
+from tests.children import child, kill_at_random, to_the_end
 from tests.support import parts, pipeline, rows_csv
-from tests.test_kill import go, wait_for
 
 TOO_COMPLEX = {
     "error": {
@@ -406,41 +404,15 @@ def test_a_relaxing_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path)
     """Every record is paid once, but for the calls in flight; the tables have the same bytes."""
     source = rows_csv(tmp_path / "items.csv", 40)
     script = refusing("maxItems", "minimum", answer=lambda call: Reply(completion(bill(call)), delay=0.03))
-    moments = random.Random(3)
     with ScriptedServer(script) as server:
-        undisturbed = _child(source, tmp_path / "undisturbed", server)
-        undisturbed.communicate("go\n", timeout=60)
+        assert 0 == to_the_end(_child(source, tmp_path / "undisturbed", server))
     with ScriptedServer(script) as server:
-        for _ in range(4):
-            process = _child(source, tmp_path / "out", server)
-            asked = len(server.calls)
-            go(process)
-            wait_for(lambda asked=asked: len(server.calls) > asked, process)  # type: ignore[misc]
-            time.sleep(moments.uniform(0, 0.06))
-            process.kill()
-            process.communicate()
-        last = _child(source, tmp_path / "out", server)
-        last.communicate("go\n", timeout=60)
-        assert 0 == last.returncode
+        kill_at_random(lambda: _child(source, tmp_path / "out", server), server, 4, seed=3)
         paid = [call for call in server.calls if not holds(call, "maxItems", "minimum")]
         assert 40 <= len(paid) <= 40 + 4 * 8
         assert len(server.calls) - len(paid) <= 5 * (8 + 1)
     assert parts(tmp_path / "undisturbed") == parts(tmp_path / "out")
 
 
-CHILD = """
-import sys
-import extract
-from extract import Endpoint, Limits
-from tests.test_relaxing import bills
-
-source, out, url = sys.argv[1:]
-sys.stdin.readline()
-extract.run(bills(shard_rows=7, limits=Limits(concurrency=8)), source, out=out, endpoint=Endpoint(base_url=url))
-"""
-
-
-def _child(source: Path, out: Path, server: ScriptedServer) -> Any:
-    command = [sys.executable, "-c", CHILD, str(source), str(out), server.base_url]
-    root = Path(__file__).parents[1]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+def _child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
+    return child("tests.test_relaxing.bills", source, out, server)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
-import sys
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +22,8 @@ from extract.sinks import read_manifest
 from extract.survey import survey, survey_text
 from extract.testing import Call, Reply, ScriptedServer, completion
 from extract.verbatim import Verbatim
+from tests.children import child, kill_at_random, to_the_end
 from tests.support import parts, pipeline, rows_csv
-from tests.test_kill import go, wait_for
 from tests.test_relaxing import REFUSED, bill, bills, holds, schema_of
 
 BOTH = [["name", "label"], ["lines", "day"]]
@@ -370,43 +367,18 @@ def test_check_counts_the_requests_of_all_parts(tmp_path: Path) -> None:
 def test_a_split_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path) -> None:
     """No part is paid twice, but for the calls in flight."""
     source = rows_csv(tmp_path / "items.csv", 30)
-    moments = random.Random(4)
 
     def script(call: Call) -> Reply:
         return Reply(completion(order(call, name=call.prompt)), delay=0.03)
 
     with ScriptedServer(script) as server:
-        _child(source, tmp_path / "undisturbed", server).communicate("go\n", timeout=60)
+        assert 0 == to_the_end(_child(source, tmp_path / "undisturbed", server))
         assert 60 == len(server.calls)
     with ScriptedServer(script) as server:
-        for _ in range(4):
-            process = _child(source, tmp_path / "out", server)
-            asked = len(server.calls)
-            go(process)
-            wait_for(lambda asked=asked: len(server.calls) > asked, process)  # type: ignore[misc]
-            time.sleep(moments.uniform(0, 0.06))
-            process.kill()
-            process.communicate()
-        last = _child(source, tmp_path / "out", server)
-        last.communicate("go\n", timeout=60)
-        assert 0 == last.returncode
+        kill_at_random(lambda: _child(source, tmp_path / "out", server), server, 4, seed=4)
         assert 60 <= len(server.calls) <= 60 + 4 * 8
     assert parts(tmp_path / "undisturbed") == parts(tmp_path / "out")
 
 
-CHILD = """
-import sys
-import extract
-from extract import Endpoint, Limits
-from tests.test_split_fields import orders
-
-source, out, url = sys.argv[1:]
-sys.stdin.readline()
-extract.run(orders(shard_rows=7, limits=Limits(concurrency=8)), source, out=out, endpoint=Endpoint(base_url=url))
-"""
-
-
 def _child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD, str(source), str(out), server.base_url]
-    root = Path(__file__).parents[1]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+    return child("tests.test_split_fields.orders", source, out, server)
