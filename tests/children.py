@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,11 @@ except extract.RunStopped as error:
 """
 
 
+def interruptible() -> None:
+    """A job that a shell started with & ignores Ctrl-C; the child of a test must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def child(maker: str, source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
     """A process that waits to run the pipeline of `maker`, a function such as `tests.support.pipeline`."""
     module, _, name = maker.rpartition(".")
@@ -42,6 +48,7 @@ def child(maker: str, source: Path, out: Path, server: ScriptedServer) -> subpro
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        preexec_fn=interruptible,  # noqa: PLW1509  # sets one signal, before any thread of the child
     )
 
 

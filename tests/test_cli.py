@@ -19,6 +19,7 @@ import pytest
 
 from extract import cli
 from extract.testing import Call, Reply, ScriptedServer, completion
+from tests.children import interruptible
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,11 +39,6 @@ other = 3
 """
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-def interruptible() -> None:
-    """A job that a shell started with & ignores Ctrl-C; the child of a test must not."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_item(call: Call) -> Any:
@@ -277,6 +273,37 @@ def test_schema_shows_wire_losses_and_columns(folder: Path, run: Run) -> None:
     assert "price: double not null" in out
     found = json.loads(run("schema", "flow.py", "--json")[1])
     assert {"name": "string not null", "price": "double not null"} == found["columns"]
+
+
+def test_schema_takes_the_options_of_a_pipeline(folder: Path, run: Run) -> None:
+    """--decimals and --enums say how those go on the wire."""
+    text = "from decimal import Decimal\nfrom enum import Enum\nfrom pydantic import BaseModel\n"
+    text += "class Unit(Enum):\n    KG = 1\nclass Sale(BaseModel):\n    price: Decimal\n    unit: Unit\n"
+    (folder / "sales.py").write_text(text)
+    options = ("--decimals", "string", "--enums", "name", "--form", "B")
+    found = json.loads(run("schema", "sales.py:Sale", *options)[1])["properties"]
+    assert ["string", ["KG"]] == [found["price"]["type"], found["unit"]["enum"]]
+    assert 2 == run("schema", "sales.py:Sale", "--enums", "number")[0]
+
+
+@pytest.mark.parametrize("parts", ["2", "name/price", " price / name "])
+def test_fields_are_asked_for_in_several_requests(folder: Path, run: Run, serve: Any, parts: str) -> None:
+    """--split-fields gives their number, or the fields of each."""
+
+    def answer(call: Call) -> Any:
+        wanted = call.body["response_format"]["json_schema"]["schema"]["properties"]
+        return {name: value for name, value in read_item(call).items() if name in wanted}
+
+    server = serve(answer)
+    code, out, _ = run("run", "flow.py", "--split-fields", parts)
+    assert [0, 8] == [code, len(server.calls)]
+    assert "4 ok" in out
+
+
+def test_fields_that_are_not_there_cannot_be_split(folder: Path, run: Run) -> None:
+    code, _, error = run("check", "flow.py", "--split-fields", "name/prize")
+    assert 2 == code
+    assert "'prize'" in error
 
 
 def test_status_shows_a_run(folder: Path, run: Run, serve: Any) -> None:

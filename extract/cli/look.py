@@ -1,0 +1,154 @@
+"""What can be seen without asking anything: `extract check`, `schema`, `status`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extract.cli.app import app
+from extract.cli.options import (
+    AsJson,
+    Limit,
+    Local,
+    PipelineName,
+    Settings,
+    SourcePath,
+    SplitFields,
+    given_settings,
+    split,
+)
+from extract.errors import ConfigError
+
+
+@app.command()
+def check(
+    name: PipelineName,
+    source: SourcePath = None,
+    local: Local = False,
+    limit: Limit = None,
+    settings: Settings = None,
+    split_fields: SplitFields = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find out everything that can be known before paying. Sends nothing."""
+    from extract.api import prepare_run
+    from extract.loading import load_pipeline
+    from extract.survey import survey, survey_text
+
+    pipeline = split(load_pipeline(name), split_fields).with_settings(given_settings(settings))
+    prepared = prepare_run(pipeline, source, local=local, limit=limit)
+    found = survey(prepared, None)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        typer.echo(survey_text(found))
+
+
+@app.command()
+def schema(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="schemas/receipts.py:Receipt, schemas.receipts:Receipt, or a JSON Schema in a .json file.",
+            metavar="MODEL",
+        ),
+    ],
+    profile: Annotated[
+        str, typer.Option("--profile", help="gemini, page, openai, llamacpp, function or full.")
+    ] = "gemini",
+    form: Annotated[
+        str | None, typer.Option("--form", help="Print only response_format, in the form A, B or C.")
+    ] = None,
+    unroll: Annotated[int, typer.Option("--unroll", help="Levels to which a recursive model is unrolled.")] = 0,
+    relax: Annotated[
+        int, typer.Option("--relax", help="Rungs to give up: array bounds, numeric bounds, formats, big enums.")
+    ] = 0,
+    decimals: Annotated[str, typer.Option("--decimals", help="A Decimal on the wire: number or string.")] = "number",
+    enums: Annotated[str, typer.Option("--enums", help="An Enum on the wire: by value or by name.")] = "value",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model becomes: the wire schema, what it cannot carry, its size, and the columns of the table."""
+    from extract.loading import load_model
+    from extract.schema import compile_schema
+    from extract.schema.sheet import facts, sheet
+
+    if form not in (None, "A", "B", "C"):
+        raise ConfigError(f"unknown form {form!r}", hint="A, B or C")
+    options: dict[str, Any] = {"unroll": unroll, "relax": relax, "decimals": decimals, "enums": enums}
+    compiled = compile_schema(load_model(model), profile, **options)  # type: ignore[arg-type]  # checked there
+    chosen: Any = form or "C"
+    if as_json:
+        typer.echo(json.dumps(facts(compiled, chosen), ensure_ascii=False, default=str))
+    elif form is not None:
+        typer.echo(json.dumps(compiled.response_format_as(chosen), indent=2, ensure_ascii=False, default=str))
+    else:
+        typer.echo(sheet(compiled))
+
+
+@app.command()
+def status(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN_DIR")],
+    rows: Annotated[int, typer.Option("--rows", min=0, help="Also print the first so many rows of the tables.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run directory holds."""
+    from extract.sinks import read_manifest
+    from extract.sinks.rundir import NEXT
+
+    manifest = read_manifest(run_dir)
+    if manifest is None:
+        raise ConfigError(f"{run_dir} is no run directory", hint="it has no manifest.json")
+    if as_json:
+        typer.echo(json.dumps(manifest, ensure_ascii=False))
+        return
+    typer.echo(_status_text(run_dir, manifest))
+    if growing := read_manifest(run_dir / NEXT):
+        counts = growing["counts"]
+        typer.echo(f"a newer run is not complete: {counts['pending']:,} of {counts['in']:,} records pending")
+    if rows:
+        typer.echo(_first_rows(run_dir, manifest, rows))
+
+
+def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
+    from extract.sinks import folders_of
+
+    counts, tokens = manifest["counts"], manifest["tokens"]
+    reasons = ", ".join(f"{code} {number}" for code, number in manifest["reasons"].items())
+    lines = [
+        f"{run_dir}: {manifest['pipeline']} on {manifest['source']}, "
+        f"{'complete' if manifest['complete'] else 'not complete'}",
+        f"{counts['in']:,} in, {counts['ok']:,} ok, {counts['quarantined']:,} quarantined, "
+        f"{counts['pending']:,} pending",
+        *([f"reasons: {reasons}"] if reasons else []),
+        f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
+        f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
+        *([f"{manifest['answered']:,} answers are stored and will not be asked again"] if counts["pending"] else []),
+        f"files: {', '.join(f'{run_dir}/{name}' for name in (*folders_of(manifest), 'manifest.json'))}",
+    ]
+    return "\n".join(lines)
+
+
+def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:
+    from extract.sinks import QUARANTINE, TABLE, count_rows, folders_of, read_shards
+
+    table_format = manifest["table_format"]
+    table = read_shards(run_dir / TABLE, table_format).slice(0, rows)
+    if not table.num_columns:
+        return "\nno rows yet: tables are written shard by shard"
+    shown = table.select([name for name in table.column_names if not name.startswith("_")]).to_pandas()
+    failed = read_shards(run_dir / QUARANTINE, table_format).slice(0, rows)
+    parts = ["", "table:", shown.to_string(index=False, max_colwidth=40)]
+    if children := folders_of(manifest)[2:]:
+        parts += ["", "child tables:"]
+        parts += [f"{name}: {count_rows(run_dir / name, table_format):,} rows" for name in children]
+    if failed.num_rows:
+        columns = ["key", "reason", "path", "message", "value"]
+        parts += [
+            "",
+            "quarantine:",
+            failed.select(columns).to_pandas().fillna("").to_string(index=False, max_colwidth=60),
+        ]
+    return "\n".join(parts)
