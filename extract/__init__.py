@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from extract.errors import RunStopped as RunStopped
     from extract.errors import SchemaError as SchemaError
     from extract.errors import ServerError as ServerError
+    from extract.media import Media as Media
     from extract.pipeline import Pipeline as Pipeline
     from extract.prompts import Example as Example
     from extract.prompts import Prompt as Prompt
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from extract.schema import CompiledSchema as CompiledSchema
     from extract.schema import compile_schema as compile_schema
     from extract.sources import Csv as Csv
+    from extract.sources import Folder as Folder
     from extract.sources import Jsonl as Jsonl
     from extract.sources import Parquet as Parquet
     from extract.verbatim import Verbatim as Verbatim
@@ -64,11 +66,12 @@ _HOMES = {
         "ServerError",
     ),
     "extract.pipeline": ("Pipeline",),
+    "extract.media": ("Media",),
     "extract.prompts": ("Example", "Prompt"),
     "extract.records": ("Issue", "Record"),
     "extract.report": ("Report",),
     "extract.schema": ("CompiledSchema", "compile_schema"),
-    "extract.sources": ("Csv", "Jsonl", "Parquet"),
+    "extract.sources": ("Csv", "Folder", "Jsonl", "Parquet"),
     "extract.verbatim": ("Verbatim",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from extract import progress
-from extract.config import Endpoint
+from extract.config import Endpoint, model_name
 from extract.errors import ConfigError, RunDirectoryError, RunStopped
-from extract.job import Job
+from extract.job import Job, running
 from extract.pipeline import Pipeline, Prepared, default_out, prepare
+from extract.probe import Finding, ProbeReport, probe, recalled, remember, settle
 from extract.report import OnProgress, Report
 from extract.requests import Unaskable, estimated_tokens
 from extract.runner import Stop
 from extract.shelf import writer_for
-from extract.sinks import QUARANTINE, ShardWriter, folder_of, label_of, read_manifest, read_rows, read_shards
+from extract.sinks import EVIDENCE, QUARANTINE, ShardWriter, folder_of, label_of, read_manifest, read_rows, read_shards
 from extract.sources import open_source
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Result:
     def quarantine(self) -> pa.Table:
         """The records that did not pass: key, reason, stage, path, message, value, raw answer, source columns."""
         return self._read(QUARANTINE, self._writer.quarantine_schema)
+
+    @cached_property
+    def evidence(self) -> pa.Table:
+        """What the rows rest on: key, path, quote, start, end, page, score, url, title. Pages that a search found."""
+        return self._read(EVIDENCE, self._writer.evidence_schema)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a DataFrame; whole numbers and booleans with nulls keep their kind (Int64, boolean)."""
@@ -161,7 +167,8 @@ async def arun(
     stop: Stop | None = None,
 ) -> Result:
     """`run` for a running event loop. `stop.request(reason)` ends the run early, from any thread."""
-    prepared = prepare_run(pipeline, source, endpoint=endpoint, local=local, limit=limit)
+    chosen = await settle(_chosen(pipeline, endpoint, local), model_name(pipeline.model), transport)
+    prepared = prepare_run(pipeline, source, endpoint=chosen, limit=limit)
     if transport is None:
         _refuse_no_endpoint(prepared.endpoint)
     _refuse_impossible_budget(prepared)
@@ -169,6 +176,20 @@ async def arun(
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
         job = Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)
         return Result(job.out, await job.run(transport), prepared, job.fingerprints, max_failed)
+
+
+async def probed(
+    endpoint: Endpoint, model: str, *, heard: Callable[[Finding], None] = lambda finding: None
+) -> ProbeReport:
+    """Find out what an endpoint does with a model (at most 20 small paid requests), and keep the report.
+
+    Raises APIError when it answers not even a plain question.
+    """
+    async with running(endpoint) as there:
+        report = await probe(there, model, heard=heard)
+    if not endpoint.is_local:
+        await asyncio.to_thread(remember, report)
+    return report
 
 
 def prepare_run(
@@ -180,7 +201,7 @@ def prepare_run(
     limit: int | None = None,
 ) -> Prepared:
     """Everything checked that can be known without reading the whole source. Raises ConfigError, InputError."""
-    chosen = Endpoint.local() if local else endpoint or pipeline.endpoint or Endpoint.from_environment()
+    chosen = recalled(_chosen(pipeline, endpoint, local), model_name(pipeline.model))
     given = pipeline.source if source is None else source
     if given is None:
         raise ConfigError(f"pipeline {pipeline.name!r} has no source", hint="name one: run(pipeline, 'data.csv')")
@@ -189,6 +210,10 @@ def prepare_run(
     prepared = prepare(pipeline, open_source(given, pipeline.key, limit), chosen)
     writer_for(prepared, Path()).check()
     return prepared
+
+
+def _chosen(pipeline: Pipeline, endpoint: Endpoint | None, local: bool) -> Endpoint:
+    return Endpoint.local() if local else endpoint or pipeline.endpoint or Endpoint.from_environment()
 
 
 def _refuse_no_endpoint(endpoint: Endpoint) -> None:

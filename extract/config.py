@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -12,11 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from extract.errors import ConfigError
 
-Dialect = Literal["toapis", "kie", "openai", "llamacpp"]
+Dialect = Literal["toapis", "kie", "openai", "llamacpp", "auto"]  # auto: told by the address, or found out by asking
+
+Form = Literal["A", "B", "C"]  # of response_format, see CompiledSchema.response_format_as
 
 DEFAULT_MODEL = "gemini-3-1-pro-preview"
-_OWN_FIELDS = frozenset({"model", "messages", "stream", "max_tokens", "response_format", "tools", "tool_choice"})
 DEFAULT_BASE_URL = "https://toapis.com/v1"
+BASE_URLS: dict[Dialect, str] = {
+    "kie": "https://api.kie.ai",
+    "llamacpp": "http://127.0.0.1:8080/v1",
+}  # else the default
+_OWN_FIELDS = frozenset(
+    {"model", "messages", "stream", "max_tokens", "response_format", "tools", "tool_choice"}
+    | {"functions", "function_call", "n"}  # other ways to the same, and a second answer, which nobody could choose
+)
 
 
 class Settings(BaseModel):
@@ -52,15 +62,15 @@ class Model(Settings):
     max_tokens: int = Field(default=1024, ge=1)  # output tokens, thoughts included
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    seed: int | None = None
-    stop: list[str] | None = Field(default=None, max_length=4)
-    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
-    include_thoughts: bool | None = None
+    seed: int | None = None  # for equal answers, where the endpoint heeds it
+    stop: list[str] | None = Field(default=None, max_length=4)  # texts that end the answer
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None  # the next one that the dialect knows
+    include_thoughts: bool | None = None  # thoughts come with the answer; None: not where the dialect can be told so
     stream: bool = False  # the answer comes in pieces; the table is the same
     search: bool = False  # the model may search the web; its sources go to the evidence table
     search_with_schema: bool = False  # search and response_format in one request; not every gateway takes both
     mode: Literal["schema", "tool"] = "schema"  # "tool": the record comes as the arguments of a function call
-    extra_body: dict[str, Any] | None = None  # further fields of the request body
+    extra_body: dict[str, Any] | None = None  # further fields; max_completion_tokens takes the place of max_tokens
     input_usd_per_million: float | None = Field(default=None, ge=0)  # price of input tokens
     output_usd_per_million: float | None = Field(default=None, ge=0)  # price of output tokens
 
@@ -69,6 +79,9 @@ class Model(Settings):
         taken = _OWN_FIELDS & set(self.extra_body or {})
         if taken:
             raise ValueError(f"extra_body cannot set {', '.join(sorted(taken))}; these are the pipeline's own")
+        twice = [name for name in self.extra_body or {} if getattr(self, name, None) is not None]
+        if twice:
+            raise ValueError(f"extra_body and the model's own field both set {', '.join(sorted(twice))}")
         return self
 
     def cost_usd(self, input_tokens: int, output_tokens: int) -> float | None:
@@ -86,6 +99,9 @@ class Limits(Settings):
     max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices
     max_requests: int | None = Field(default=None, ge=1)  # calls of one run, retries included
     timeout: float = Field(default=600.0, gt=0)  # seconds for one whole call
+    tool_rounds: int = Field(default=6, ge=1, le=100)  # in which the model may call functions, for one record
+    tool_calls: int = Field(default=32, ge=1, le=10_000)  # of functions, for one record
+    tool_timeout: float = Field(default=30.0, gt=0)  # seconds for one call of a function
     idle_timeout: float = Field(default=180.0, gt=0)  # seconds without a byte of an answer that has begun
     connect_timeout: float = Field(default=10.0, gt=0)  # seconds to get a connection
 
@@ -100,12 +116,18 @@ class Retry(Settings):
     max_retry_after: float = Field(default=300.0, ge=0)  # seconds, cap of what a server may ask for
 
 
+def _base_url(given: Mapping[str, Any]) -> str:
+    return BASE_URLS.get(given.get("dialect", "openai"), DEFAULT_BASE_URL)
+
+
 class Endpoint(Settings):
     """Where requests go. Built by hand, from the environment, or `Endpoint.local()` for the model on this machine."""
 
-    base_url: str = DEFAULT_BASE_URL
-    api_key: SecretStr | None = None
     dialect: Dialect = "openai"
+    base_url: str = Field(default_factory=_base_url)  # unless given, that of the dialect
+    api_key: SecretStr | None = None
+    form: Form | None = None  # of response_format; None: as the dialect has it
+    finish_optional: bool | None = None  # an answer need not say that it is finished; None: as the dialect has it
     is_local: bool = False  # start the local API for the length of the run
     model_path: str | None = None  # of the local API: a GGUF file, None: SmolLM2-135M-Instruct
 
@@ -124,6 +146,10 @@ class Endpoint(Settings):
             raise ValueError("a key is not sent over plain http except to loopback; use https")
         return self
 
+    def resolved(self, dialect: Dialect) -> Self:
+        """The same endpoint, once it is known which dialect it speaks."""
+        return self.replaced({"dialect": dialect})
+
     @property
     def is_set(self) -> bool:
         """Whether somebody said where requests go: a URL, a key, or the local model."""
@@ -136,10 +162,19 @@ class Endpoint(Settings):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Endpoint:
-        """EXTRACT_BASE_URL, EXTRACT_API_KEY, EXTRACT_DIALECT; what is unset keeps its default."""
+        """EXTRACT_BASE_URL, EXTRACT_API_KEY, EXTRACT_DIALECT, EXTRACT_FORM; what is unset keeps its default."""
         env = os.environ if environment is None else environment
         names = {"base_url": "EXTRACT_BASE_URL", "api_key": "EXTRACT_API_KEY", "dialect": "EXTRACT_DIALECT"}
+        names["form"] = "EXTRACT_FORM"
         return cls(**{field: env[name] for field, name in names.items() if env.get(name)})
+
+
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Where what was found out is kept between runs: EXTRACT_CACHE_DIR, else the user's cache folder."""
+    env = os.environ if environment is None else environment
+    if own := env.get("EXTRACT_CACHE_DIR"):
+        return Path(own)
+    return Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tablecast"
 
 
 def is_loopback(host: str) -> bool:

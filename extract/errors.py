@@ -17,6 +17,7 @@ ExtractError
     ├── NotFoundError           404: no such model or path
     ├── ContentPolicyError      the provider will not answer this content
     ├── RateLimitError          429 and its disguises
+    ├── OutputError             what the model wrote was refused by its own provider
     ├── ServerError             5xx and other passing faults of the server
     └── InvalidResponseError    HTTP 200 whose body is no chat completion
 """
@@ -37,6 +38,11 @@ class ErrorClass(StrEnum):
     SCHEMA = "schema_too_complex"  # ask again with a schema that demands less
     RATE = "rate"  # wait as told, try again
     TRANSIENT = "transient"  # back off, try again
+    OUTPUT = "output"  # quarantine the record: the model's answer is at fault
+
+
+TOO_LONG = "context_length_exceeded"  # code of what speaks of one record's size, whatever the server calls it
+MEDIA_UNREACHABLE = "media_unreachable"  # code of what speaks of one record's file
 
 
 class ExtractError(Exception):
@@ -179,6 +185,10 @@ class ContentPolicyError(APIError):
 
 class RateLimitError(APIError):
     """Too many requests or tokens for now."""
+
+
+class OutputError(APIError):
+    """What the model wrote was refused by its own provider: no JSON, a bad tool call, too long."""
 
 
 class ServerError(APIError):

@@ -29,6 +29,13 @@ def source_of(thing: Any) -> str:
     return _text(thing, set())
 
 
+def code_of(function: Any) -> str:
+    """The source of a function by itself, without what it is bound to: a connection or a cache changes as it works."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return _source(function if inspect.isroutine(function) else type(function))
+
+
 def source_of_model(model: Any) -> str:
     """The sources of a type, its bases, its validators, and of every class below it, in a fixed order.
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.client import Client
+from extract.client import Client, completion_from
 from extract.config import Endpoint
 from extract.errors import ConfigError, ExtractError
-from extract.journal import Journal
+from extract.journal import COMPLETION, Journal
 from extract.ladder import Ladder, refuse_overtaken
 from extract.limits import with_limits
+from extract.media import with_media
 from extract.pipeline import Prepared
+from extract.records import Completion
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
 from extract.runner import Runner, Stop, journaled, until_stopped
@@ -24,6 +26,7 @@ from extract.shelf import Shelf, resumed, tally_of
 from extract.sinks import RunDirectory, Shard, read_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan
+from extract.tools import with_tools
 
 if TYPE_CHECKING:
     import httpx
@@ -70,8 +73,8 @@ class Job:
         position = sum(shard.records for shard in shards)
         records = islice(self.prepared.source.records_of(self.scan), position, None)
         async with (
-            _local_server(self.prepared.endpoint) as endpoint,
-            Client(endpoint, self.prepared.model_name, self.prepared.limits, transport) as client,
+            running(self.prepared.endpoint) as endpoint,
+            self._client(endpoint, transport) as client,
         ):
             runner = self._runner(client, journal, tally)
             await runner.run(records, shelf.add)
@@ -89,13 +92,18 @@ class Job:
         await shelf.finish()
         return self._report(tally, None)
 
+    def _client(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> Client:
+        prepared = self.prepared
+        stream = prepared.pipeline.model.stream
+        return Client(endpoint, prepared.model_name, prepared.limits, transport, stream=stream)
+
     def _runner(self, client: Client, journal: Journal, tally: Tally) -> Runner:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
         ladders = self._ladders(journal, tally)
         limited = until_stopped(
             with_limits(
-                until_stopped(journaled(client, journal, pipeline.model), self.stop),
+                until_stopped(journaled(with_media(client), journal, pipeline.model), self.stop),
                 limits,
                 pipeline.model,
                 refuse=refuse_overtaken(ladders),
@@ -113,8 +121,11 @@ class Job:
             stop=self.stop,
             width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
             notify=self.notify,
+            reads_files=bool(self.prepared.build.attachments),
         )
         runner.send = with_retries(limited, pipeline.retry, on_failure=runner.failed, sleep=self.stop.sleep)
+        if not self.prepared.toolbox.is_empty:
+            runner.send = with_tools(runner.send, self.prepared.toolbox, _Memory(journal), runner.heard)
         return runner
 
     def _ladders(self, journal: Journal, tally: Tally) -> list[Ladder]:
@@ -151,8 +162,27 @@ class Job:
         )
 
 
+@dataclass(frozen=True)
+class _Memory:
+    """The journal, as rounds of research see it."""
+
+    journal: Journal
+
+    def found(self, request: str) -> Completion | None:
+        answer = self.journal.lookup(request)
+        if answer is None or answer.kind != COMPLETION:
+            return None
+        return replace(completion_from(answer.body, {}), attempts=answer.attempts)
+
+    def result(self, call: str) -> bytes | None:
+        return self.journal.result(call)
+
+    async def store_result(self, call: str, result: bytes) -> None:
+        await self.journal.store_result(call, result)
+
+
 @asynccontextmanager
-async def _local_server(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
+async def running(endpoint: Endpoint) -> AsyncIterator[Endpoint]:
     """The endpoint itself, or the local API on a free port for as long as it is needed."""
     if not endpoint.is_local:
         yield endpoint
@@ -178,4 +208,10 @@ def server_package() -> Any:
 
 def endpoint_at(endpoint: Endpoint, base_url: str) -> Endpoint:
     """The endpoint at another address."""
-    return Endpoint(base_url=base_url, api_key=endpoint.api_key, dialect=endpoint.dialect)
+    return Endpoint(
+        base_url=base_url,
+        api_key=endpoint.api_key,
+        dialect=endpoint.dialect,
+        form=endpoint.form,
+        finish_optional=endpoint.finish_optional,
+    )

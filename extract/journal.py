@@ -1,5 +1,6 @@
 """Every answer and every attempt, in SQLite, stored before it is judged.
 
+What functions gave back to the model is kept beside the answers, so that a restart does not call them again.
 Answers are kept under the hash of the exact request: a restart asks only what has no answer, and a change of checks or
 columns re-derives the tables without a call. A thread of its own commits in groups, so that one fsync serves many.
 """
@@ -20,10 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
 from extract.errors import APIError, RunDirectoryError
-from extract.records import Completion, Usage
+from extract.records import Completion, Research, Usage
 
 logger = logging.getLogger("extract.journal")
+
+_RESEARCH_READER = TypeAdapter(Research)
 
 GROUP = 64  # answers in one commit at most
 WINDOW = 0.005  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
@@ -43,12 +49,14 @@ CREATE TABLE totals (requests INTEGER NOT NULL, retries INTEGER NOT NULL, input_
                      output_tokens INTEGER NOT NULL, cost_usd REAL, answers INTEGER NOT NULL);
 INSERT INTO totals VALUES (0, 0, 0, 0, NULL, 0);
 """
-_INDEX = """
+_LATER = """
+CREATE TABLE IF NOT EXISTS notes (request TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_too_complex ON answers (kind) WHERE kind = 'schema_too_complex'
-"""  # small, since there are few; older journals get it when they are opened
+"""  # older journals get these when they are opened; the index is small, since there are few
 COMPLETION = "completion"
 _FLUSH = "flush"  # an entry that is only waited for
 _FORGET = "forget"  # likewise: drop an answer
+_RESEARCH, _RESULT = "research", "result"  # kinds of notes: what went before an answer, what a function gave back
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Answer:
     attempts: int
     message: str | None
     body: bytes
+    research: Research = Research()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +113,14 @@ class Journal:
     def lookup(self, request: str) -> Answer | None:
         """The stored answer to this exact request."""
         found = self._row(
-            "SELECT kind, status, attempts, message, body, digest FROM answers WHERE request = ?", request
+            "SELECT kind, status, attempts, message, body, digest,"
+            " (SELECT body FROM notes WHERE request = ?1 AND kind = 'research') FROM answers WHERE request = ?1",
+            request,
         )
         if found is None:
             return None
-        answer, digest = Answer(*found[:-1]), found[-1]
+        kind, status, attempts, message, body, digest, note = found
+        answer = Answer(kind, status, attempts, message, body, _research(note))
         if not isinstance(answer.body, bytes) or _digest(answer.body) != digest:
             logger.warning("%s: the answer to %s is damaged and is asked for again", self.path, request)
             return None
@@ -130,10 +142,23 @@ class Journal:
         """Whether some request was refused for its schema, so that answers may stand under relaxed ones."""
         return bool(self._row("SELECT EXISTS (SELECT 1 FROM answers WHERE kind = 'schema_too_complex')")[0])
 
-    async def store(self, request: str, completion: Completion, cost_usd: float | None = None) -> Answer:
-        """Store a completion and what it cost; returns when it is on disk."""
+    def result(self, call: str) -> bytes | None:
+        """What a function gave back in this call, if it was made before."""
+        found = self._row("SELECT body FROM notes WHERE request = ? AND kind = 'result'", call)
+        return found[0] if found and isinstance(found[0], bytes) else None
+
+    async def store(
+        self, request: str, completion: Completion, cost_usd: float | None = None, research: Research | None = None
+    ) -> Answer:
+        """Store a completion, what it cost and what went before it; returns when it is on disk."""
+        note = None if research is None else to_json(research)
         entry = _Entry(request, COMPLETION, completion.status, None, None, completion.raw, completion.usage, cost_usd)
+        entry.note = note
         return await self._stored(entry)
+
+    async def store_result(self, call: str, result: bytes) -> None:
+        """Store what a function gave back; returns when it is on disk."""
+        await self._stored(_Entry(call, _RESULT, None, None, None, None, note=result))
 
     async def store_refusal(self, request: str, error: APIError) -> Answer:
         """Store an error that is final for its record; returns when it is on disk."""
@@ -201,6 +226,7 @@ class _Entry:
     body: bytes | None  # None: an attempt without an answer
     usage: Usage = Usage()
     cost_usd: float | None = None
+    note: bytes | None = None
     done: asyncio.Future[Answer] | None = None
     call_soon: Callable[..., Any] | None = None
 
@@ -233,6 +259,11 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
         dropped = connection.execute("DELETE FROM answers WHERE request = ?", (entry.request,)).rowcount
         connection.execute("UPDATE totals SET answers = answers - ?", (dropped,))
         return None
+    if entry.note is not None:
+        kind = _RESULT if entry.kind == _RESULT else _RESEARCH
+        connection.execute("INSERT OR REPLACE INTO notes VALUES (?,?,?)", (entry.request, kind, entry.note))
+    if entry.kind == _RESULT:
+        return Answer(_RESULT, None, 0, None, entry.note or b"")
     usage = entry.usage
     connection.execute(
         "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens)"
@@ -259,6 +290,14 @@ def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
         ),
     )
     return Answer(entry.kind, entry.status, attempts, entry.message, entry.body)
+
+
+def _research(note: bytes | None) -> Research:
+    """What was noted of the research before an answer; a note that is damaged is none."""
+    try:
+        return _RESEARCH_READER.validate_json(note) if note else Research()
+    except ValueError:
+        return Research()
 
 
 def _digest(body: bytes) -> bytes:
@@ -314,4 +353,4 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(
             f"BEGIN;{_TABLES}PRAGMA application_id = {_APPLICATION};PRAGMA user_version = {FORMAT};COMMIT;"
         )
-    connection.execute(_INDEX)
+    connection.executescript(_LATER)

@@ -27,11 +27,12 @@ _ODD_NUMBERS = (b"0" * 100, b"0e000", b"0e+000")  # in that shape: what may be b
 
 
 class ParseError(ValueError):
-    """An answer that is not strict JSON; carries the issue."""
+    """An answer that is not strict JSON; carries the issue, and for a fault of syntax its place."""
 
-    def __init__(self, code: str, message: str, value: Any = None) -> None:
+    def __init__(self, code: str, message: str, value: Any = None, position: int | None = None) -> None:
         super().__init__(message)
         self.issue = Issue("parse", code, "$", message, value)
+        self.position = position  # character at which it is no JSON
 
 
 def parse_json(text: str) -> Any:
@@ -43,6 +44,22 @@ def parse_json(text: str) -> Any:
         return _read_carefully(text)
     _refuse_depth(text, value)
     return value
+
+
+def parse_at(text: str, start: int) -> tuple[Any, int]:
+    """The JSON value that begins at `start`, and where it ends; control characters may stand in its strings.
+
+    Raises ParseError. All else is as strict as in `parse_json`.
+    """
+    try:
+        value, end = _LENIENT.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise _no_json(text, error) from None
+    except RecursionError:
+        raise ParseError("parse.depth", "nested too deeply") from None
+    _refuse_depth(text[start:end], value)
+    _refuse_surrogates(value)
+    return value, end
 
 
 def _read_fast(text: str) -> Any:
@@ -64,14 +81,18 @@ def _read_carefully(text: str) -> Any:
             text, parse_float=_number, parse_int=_whole, parse_constant=_constant, object_pairs_hook=_object
         )
     except json.JSONDecodeError as error:
-        near = text[max(0, error.pos - 20) : error.pos + 20]
-        raise ParseError("parse.json", f"{error.msg} at character {error.pos}", near) from None
+        raise _no_json(text, error) from None
     except RecursionError:
         raise ParseError("parse.depth", "nested too deeply") from None
     _refuse_depth(text, value)
     if "\\u" in text or not text.isascii():
         _refuse_surrogates(value)
     return value
+
+
+def _no_json(text: str, error: json.JSONDecodeError) -> ParseError:
+    near = text[max(0, error.pos - 20) : error.pos + 20]
+    return ParseError("parse.json", f"{error.msg} at character {error.pos}", near, error.pos)
 
 
 def _number(digits: str) -> Decimal:
@@ -131,3 +152,8 @@ def _refuse_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         raise ParseError("parse.surrogate", "half of a surrogate pair is no text") from None
+
+
+_LENIENT = json.JSONDecoder(
+    strict=False, parse_float=_number, parse_int=_whole, parse_constant=_constant, object_pairs_hook=_object
+)

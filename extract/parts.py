@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from extract.errors import ConfigError
-from extract.parse import ParseError, parse_json
 from extract.prompts import Example, Prompt
 from extract.records import Completion, Issue, Outcome, Record, Usage, path_to, short
 from extract.requests import RequestBuilder
+from extract.salvage import Answer, Root
 from extract.schema import CompiledSchema
 from extract.schema.nodes import json_text
 from extract.schema.size import size_of
+from extract.validate import answer_of, root_of
 
 SplitFields = Sequence[Sequence[str]] | int
 
@@ -25,6 +26,8 @@ class Part:
 
     names: tuple[str, ...]
     wires: tuple[str, ...]
+    root: Root = field(default=Root(frozenset(), frozenset()), repr=False, compare=False)  # of its answer
+    mend_json: bool = False
 
     @property
     def path(self) -> str:
@@ -41,13 +44,15 @@ class Part:
 
     def schema_of(self, whole: CompiledSchema) -> CompiledSchema:
         """What asks for this part alone."""
-        wire = dict(whole.wire_schema)
-        for key in ("properties", "required", "propertyOrdering"):
-            if isinstance(wire.get(key), dict):
-                wire[key] = {name: node for name, node in wire[key].items() if name in self.wires}
-            elif key in wire:
-                wire[key] = [name for name in wire[key] if name in self.wires]
-        return replace(whole.part(self.names), wire_schema=wire)
+        return whole.part(self.names, self.wires)
+
+    def answer(self, completion: Completion) -> Answer | Issue:
+        """What was answered for this part, and what was salvaged; or why it is no answer."""
+        found = answer_of(completion, self.root, mend_json=self.mend_json)
+        if isinstance(found, Answer) and not isinstance(found.value, dict):
+            value = short(found.value)
+            return Issue("schema", "schema.type", "$", f"{value} is not of type 'object'", value)
+        return found
 
     def builder_of(self, whole: RequestBuilder) -> RequestBuilder:
         """What builds its requests: the same messages, with the examples cut to its fields."""
@@ -72,13 +77,14 @@ class Piece:
     raw: str | None = None  # what came instead of a completion
     unanswered: bool = False  # every attempt failed; a later run asks again
     relaxed: tuple[str, ...] = ()  # what its schema had given up
+    flags: tuple[str, ...] = ()  # of the request
     replayed: bool = False  # the answer was there already
 
 
 Judge = Callable[[Record, Completion], Outcome]
 
 
-def parts_of(schema: CompiledSchema, split: SplitFields) -> tuple[Part, ...]:
+def parts_of(schema: CompiledSchema, split: SplitFields, *, mend_json: bool = False) -> tuple[Part, ...]:
     """The parts that `split` names, or so many of about equal size in the order of the fields; () for the whole.
 
     Raises ConfigError when a field is in none or in two, or is none of the schema's.
@@ -88,8 +94,11 @@ def parts_of(schema: CompiledSchema, split: SplitFields) -> tuple[Part, ...]:
     if len(given) < 2:
         return ()
     loose = [name for name in schema.wire_schema["properties"] if name not in fields.values()]  # undeclared properties
-    parts = [Part(names, tuple(fields[name] for name in fields if name in names)) for names in given]
-    return (*parts[:-1], replace(parts[-1], wires=(*parts[-1].wires, *loose)))
+    wires = [tuple(fields[name] for name in fields if name in names) for names in given]
+    wires[-1] = (*wires[-1], *loose)
+    return tuple(
+        Part(names, own, root_of(schema.part(names, own)), mend_json) for names, own in zip(given, wires, strict=True)
+    )
 
 
 def _named(fields: Sequence[str], split: Any) -> list[tuple[str, ...]]:
@@ -145,8 +154,11 @@ def outcome_of(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], j
     found = next((fault for fault in faults if not fault.unanswered), faults[0] if faults else None)
     completions = [piece.completion for piece in pieces if piece.completion]
     if found is None:
-        content = json_text({key: value for each in completions for key, value in (_object_of(each) or {}).items()})
-        found = judge(record, replace(completions[0], content=content))
+        answers = [part.answer(each) for part, each in zip(parts, completions, strict=True)]
+        whole = [answer for answer in answers if isinstance(answer, Answer)]
+        content = json_text({key: value for answer in whole for key, value in answer.value.items()})
+        flags = [flag for each in completions for flag in each.flags] + [flag for each in whole for flag in each.flags]
+        found = judge(record, replace(completions[0], content=content, flags=tuple(dict.fromkeys(flags))))
     if completions:
         found = replace(found, completion=_summed(found.completion or completions[0], completions))
     return found
@@ -164,11 +176,15 @@ def _faults(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judg
     owners = {name: part for part in parts for name in part.wires}
     seen: dict[str, Any] = {}  # undeclared properties, where the schema is open
     for part, piece in zip(parts, pieces, strict=True):
-        answer = _object_of(piece.completion) if piece.completion else None
-        if answer is None:
-            outcome = _outcome(record, piece, judge)
-            yield replace(outcome, row=None, issues=tuple(part.locate(issue) for issue in outcome.issues))
+        if piece.completion is None:
+            yield _located(part, _outcome(record, piece, judge))
             continue
+        found = part.answer(piece.completion)
+        if isinstance(found, Issue):
+            raw = piece.completion.content
+            yield _located(part, Outcome(record, issues=(found,), completion=piece.completion, raw=raw))
+            continue
+        answer = found.value
         foreign = [
             name
             for name, value in answer.items()
@@ -177,25 +193,16 @@ def _faults(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judg
         if foreign:
             message = "the answer holds what another part has answered"
             issue = Issue("schema", "schema.additionalProperties", "$", message, short(foreign))
-            raw = piece.completion.content if piece.completion else None
+            raw = piece.completion.content
             yield Outcome(record, issues=(part.locate(issue),), completion=piece.completion, raw=raw)
 
 
-def _object_of(completion: Completion) -> dict[str, Any] | None:
-    """The JSON object that is the answer, None where it is none or not whole."""
-    if completion.refusal or completion.finish_reason != "stop":
-        return None
-    try:
-        answer = parse_json(completion.content or "")
-    except ParseError:
-        return None
-    return answer if isinstance(answer, dict) else None
+def _located(part: Part, outcome: Outcome) -> Outcome:
+    return replace(outcome, issues=tuple(part.locate(issue) for issue in outcome.issues))
 
 
 def _summed(one: Completion, all_of_them: Sequence[Completion]) -> Completion:
     """A completion that cost what all of them did."""
-    usage = Usage(
-        sum(each.usage.input_tokens for each in all_of_them), sum(each.usage.output_tokens for each in all_of_them)
-    )
+    usage = sum((each.usage for each in all_of_them), Usage())
     models = dict.fromkeys(each.model for each in all_of_them if each.model)
     return replace(one, usage=usage, model=", ".join(models) or None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from extract.checks import Check, FieldCheck
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
-from extract.dialects import DIALECTS
+from extract.dialects import DialectRules, refuse_exclusions, rules_of
 from extract.errors import ConfigError
 from extract.fingerprint import source_of
 from extract.ladder import Descent, Question
@@ -23,13 +23,15 @@ from extract.parts import SplitFields, parts_of
 from extract.prompts import Prompt
 from extract.requests import RequestBuilder
 from extract.schema import CompiledSchema, Decimals, Enums, Profile, Shape, compile_schema
+from extract.schema.functions import Tool, tool_of
 from extract.sources import Source
+from extract.tools import Toolbox
 from extract.validate import Judge
 
 TableFormat = Literal["parquet", "csv"]
 Children = Literal["columns", "tables"]
 
-JUDGING = 1  # raised when a new version asks or judges otherwise, so that tables are derived anew
+JUDGING = 2  # raised when a new version asks or judges otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
 RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
@@ -50,6 +52,8 @@ class Pipeline:
     children: where lists and maps go, "columns" of the table or "tables" of their own. flat: a nested object becomes
     columns such as `address.city`. CSV has both always.
     neutralise_formulas: in CSV, text that a spreadsheet would run as a formula gets an apostrophe in front.
+    mend_json: repair answers that are nearly JSON (a trailing comma, a bare key, a bracket short); their rows say so.
+    tools: typed Python functions that the model may call, round by round, before it is asked for the record.
     split_fields: ask for each record in several requests: lists of field names, each field in one of them, or how many.
     """
 
@@ -75,6 +79,8 @@ class Pipeline:
     children: Children = "columns"
     flat: bool = False
     split_fields: SplitFields = ()
+    mend_json: bool = False
+    tools: Sequence[Callable[..., Any]] = ()
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
@@ -118,6 +124,7 @@ class Prepared:
     build: RequestBuilder  # of a request for all fields
     questions: tuple[Question, ...]  # what is asked of each record: all fields at once, or parts of them
     judge: Judge
+    toolbox: Toolbox  # what the model may use before it is asked
 
     @property
     def limits(self) -> Limits:
@@ -139,15 +146,12 @@ class Prepared:
         parts = [
             JUDGING,
             *(pipeline.key, tuple(pipeline.columns), pipeline.format, pipeline.shard_rows, pipeline.share_answers),
-            *(pipeline.neutralise_formulas, pipeline.children, pipeline.flat),
+            *(pipeline.neutralise_formulas, pipeline.children, pipeline.flat, pipeline.mend_json),
             [question.part for question in self.questions],
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
-            *(
-                self.model_name,
-                pipeline.model.model_dump(mode="json"),
-                self.build.dialect.form,
-                self.schema.fingerprint,
-            ),
+            *((tuple(prompt.turns), prompt.media_columns) if prompt.turns or prompt.media else ()),
+            *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.dialect.form),
+            *(self.schema.fingerprint, self.build.toolbox),
             [_check_source(check) for check in pipeline.checks],
         ]
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -157,9 +161,13 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     """Compile and check everything that can be known before the first request. Raises ConfigError, InputError."""
     source.check()
     prompt = pipeline.prompt if isinstance(pipeline.prompt, Prompt) else Prompt(user=pipeline.prompt)
-    prompt.check(source.columns)
+    prompt.check(source.columns, source.arrow_types)
+    attachments = prompt.attachments(source.folder) if prompt.media else None
+    if attachments:  # a picture that has changed is another source
+        source = replace(source, also=attachments.digests)
+    profile = "function" if pipeline.model.mode == "tool" else pipeline.profile
     schema = compile_schema(
-        pipeline.schema, pipeline.profile, unroll=pipeline.unroll, decimals=pipeline.decimals, enums=pipeline.enums
+        pipeline.schema, profile, unroll=pipeline.unroll, decimals=pipeline.decimals, enums=pipeline.enums
     )
     _check_columns(pipeline, source, schema)
     for check in pipeline.checks:
@@ -167,23 +175,44 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     _check_budget(pipeline)
     name = _local_name(endpoint) if endpoint.is_local else model_name(pipeline.model)
     text_columns = prompt.text_columns(source.columns)
+    rules = rules_of(endpoint)
+    toolbox = _toolbox(pipeline, rules)
     build = RequestBuilder(
         prompt=prompt,
         schema=schema,
         model=pipeline.model,
         model_name=name,
-        dialect=DIALECTS[endpoint.dialect],
+        dialect=rules,
         text_columns=text_columns,
         share_answers=pipeline.share_answers,
+        attachments=attachments,
+        toolbox=toolbox.fingerprint,
     ).with_wire_examples()
-    judge = Judge(schema, tuple(pipeline.checks), text_columns)
-    return Prepared(pipeline, source, endpoint, name, schema, build, _questions(build, pipeline.split_fields), judge)
+    judge = Judge(schema, tuple(pipeline.checks), text_columns, pipeline.mend_json)
+    questions = _questions(build, pipeline)
+    return Prepared(pipeline, source, endpoint, name, schema, build, questions, judge, toolbox)
 
 
-def _questions(build: RequestBuilder, split: SplitFields) -> tuple[Question, ...]:
+def _questions(build: RequestBuilder, pipeline: Pipeline) -> tuple[Question, ...]:
     descent = Descent(build.schema)
-    parts = parts_of(build.schema, split)
+    parts = parts_of(build.schema, pipeline.split_fields, mend_json=pipeline.mend_json)
     return tuple(Question(part.builder_of(build), descent, part) for part in parts) or (Question(build, descent),)
+
+
+def _toolbox(pipeline: Pipeline, rules: DialectRules) -> Toolbox:
+    """The tools and how far they may be used. Raises ConfigError for functions that are no tools."""
+    limits, model = pipeline.limits, pipeline.model
+    tools = tuple(tool if isinstance(tool, Tool) else tool_of(tool) for tool in pipeline.tools)
+    names = [tool.name for tool in tools]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two tools are called {twice[0]!r}", hint="rename one: tool_of(function, name=…)")
+    if model.search_with_schema and not model.search:
+        raise ConfigError("model.search_with_schema needs model.search")
+    refuse_exclusions(model, bool(tools), has_schema=False, rules=rules)  # of a round
+    if model.search_with_schema:
+        refuse_exclusions(model, model.mode == "tool", has_schema=model.mode == "schema", rules=rules)
+    search = rules.search_tool if model.search and not model.search_with_schema else None
+    return Toolbox(tools, search, limits.tool_rounds, limits.tool_calls, limits.tool_timeout)
 
 
 def _local_name(endpoint: Endpoint) -> str:

@@ -1,6 +1,7 @@
 """Template and record → messages.
 
-Templates are sandboxed Jinja2; a column that is missing is an error, never a blank.
+Templates are sandboxed Jinja2; a column that is missing is an error, never a blank. Files of media columns are parts of
+the user message, where the template names their column, else after the text.
 """
 
 from __future__ import annotations
@@ -8,29 +9,62 @@ from __future__ import annotations
 import codecs
 import datetime as dt
 import json
+import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic_core import from_json
 
 from extract.errors import InputError, PromptError
+from extract.media import Attachments, Media, Part, require
 from extract.nearest import Nearest
 from extract.records import Record
 
 Message = dict[str, Any]
+Role = Literal["system", "developer", "user", "assistant"]
+
+_OPENING: tuple[Role, ...] = ("system", "developer")
+_NO_MEDIA_TYPES = ("int", "uint", "float", "double", "half", "bool", "date", "time", "decimal", "duration", "map")
+_NONCE = secrets.token_hex(16)  # marks the place of files in a rendered text; no cell can know it
+_PLACE = re.compile(rf"\x02{_NONCE}:(\d+)\x03")
+
+
+class _Place:
+    """What a media column is in a template: a place for its files, and no text; true when there are any."""
+
+    def __init__(self, number: int, cell: Any) -> None:
+        self.mark = f"\x02{_NONCE}:{number}\x03"
+        self._filled = bool(cell)
+
+    def __bool__(self) -> bool:
+        return self._filled
+
+    def __repr__(self) -> str:
+        return "a file"
+
+    def __str__(self) -> str:
+        raise TypeError("a media column can only be placed as it is: {{ column }}")
+
+
+def _finalized(value: Any) -> Any:
+    """What a template's expression prints: a null cell is no text, least of all "None", and bytes are none either."""
+    if isinstance(value, _Place):
+        return value.mark
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("the column holds bytes, not text; a column of files is named in Prompt(media=[...])")
+    return "" if value is None else value
+
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-    autoescape=False,
-    finalize=lambda value: "" if value is None else value,  # a null cell is no text, least of all "None"
+    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_finalized
 )
 _HELPERS = frozenset(_ENVIRONMENT.globals)  # range, namespace and so on, unless the source has a column of that name
 _NAMES_ONLY = ImmutableSandboxedEnvironment()  # without helpers, so that such a column is seen
@@ -57,7 +91,10 @@ class Prompt:
         None sends all, in order.
     narrow: enum fields that are offered only the values which the nearest examples answer with; for long lists of
         labels. A right value that none of them has cannot be chosen then.
-    media: columns that hold files; not supported yet.
+    media: columns that hold files, by name or as `Media(column=..., ...)`; `{{ column }}` says where in the user
+        message they stand, else they follow its text. Examples go without files.
+    turns: more messages as (role, template): those of system and developer that come first go to the head, all others
+        stand between the examples and the user message.
     """
 
     user: str
@@ -65,13 +102,30 @@ class Prompt:
     examples: Sequence[Example | Mapping[str, Any]] | str | Path = ()
     nearest: int | None = None
     narrow: Sequence[str] = ()
-    media: Sequence[str] = field(default=())
+    media: Sequence[str | Media] = ()
+    turns: Sequence[tuple[Role, str]] = ()
 
     def __post_init__(self) -> None:
+        for turn in self.turns:
+            if len(turn) != 2 or turn[0] not in get_args(Role) or not isinstance(turn[1], str):
+                raise PromptError(f"{turn!r} is no turn", hint=f"(role, template), role one of {get_args(Role)}")
         if self.nearest is not None and self.nearest < 0:
             raise PromptError(f"nearest is {self.nearest}", hint="a whole number from 0, or None for all examples")
         if self.narrow and not self.nearest:
             raise PromptError("narrow needs nearest examples", hint="say how many: nearest=8")
+        names = [media.column for media in self.media_columns]
+        for name in names:
+            if names.count(name) > 1:
+                raise PromptError(f"the media column {name!r} is named twice")
+
+    @cached_property
+    def media_columns(self) -> tuple[Media, ...]:
+        """The media columns with their settings."""
+        return tuple(item if isinstance(item, Media) else Media(column=item) for item in self.media)
+
+    def attachments(self, root: Path | None) -> Attachments:
+        """What makes the media parts of records whose source lies in `root`."""
+        return Attachments(self.media_columns, root)
 
     @cached_property
     def _user(self) -> Any:
@@ -82,14 +136,25 @@ class Prompt:
         return _template(self.system, "system prompt") if self.system else None
 
     @cached_property
+    def _more_turns(self) -> tuple[tuple[Role, Any], ...]:
+        return tuple((role, _template(text, f"{role} turn")) for role, text in self.turns)
+
+    @cached_property
+    def _opening_turns(self) -> int:
+        """How many turns belong to the head."""
+        roles = [role for role, _ in self.turns]
+        return next((at for at, role in enumerate(roles) if role not in _OPENING), len(roles))
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that the templates name."""
         return tuple(sorted((self._names - _HELPERS - {_WHOLE_RECORD}) | self._subscripts))
 
     @cached_property
     def _trees(self) -> tuple[nodes.Template, ...]:
-        _ = self._user, self._system  # compiling finds unknown filters and tests
-        trees = [_NAMES_ONLY.parse(self.user), _NAMES_ONLY.parse(self.system or "")]
+        _ = self._user, self._system, self._more_turns  # compiling finds unknown filters and tests
+        texts = [self.user, self.system or "", *(text for _, text in self.turns)]
+        trees = [_NAMES_ONLY.parse(text) for text in texts]
         if any(list(meta.find_referenced_templates(tree)) for tree in trees):
             raise PromptError("a prompt cannot include, import or extend another template")
         return tuple(trees)
@@ -118,31 +183,63 @@ class Prompt:
         found = (set(self.columns) | helpers) - (self._subscripts if _WHOLE_RECORD in columns else set())
         return sorted(found)
 
-    def check(self, columns: Sequence[str]) -> None:
-        """Refuse templates and examples that do not fit the source. Raises PromptError, InputError."""
-        if self.media:
-            raise PromptError("media columns are not supported yet", hint="put the document's text into a column")
+    def check(self, columns: Sequence[str], types: Mapping[str, Any] | None = None) -> None:
+        """Refuse templates, examples and media that do not fit the source. Raises ConfigError, InputError.
+
+        `types` are the Arrow types of the columns, where they are known.
+        """
+        self._check_media(columns, types or {})
         wanted = self._wanted(columns)
         for name in wanted:
             if name not in columns:
                 close = get_close_matches(name, columns, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"the source has: {', '.join(columns)}"
                 raise PromptError(f"the prompt uses a column {name!r} that the source has not", hint=hint)
-        if not wanted and _WHOLE_RECORD not in self._names:
+        if not wanted and not self.media and _WHOLE_RECORD not in self._names:
             raise PromptError(
                 "the prompt uses no column, so every request would be the same",
                 hint="name one: {{ " + (columns[0] if columns else "text") + " }}",
             )
         for number, example in enumerate(self.loaded_examples, 1):
-            missing = [name for name in wanted if name not in example.record]
+            missing = [name for name in wanted if name not in example.record and name not in self._media_names]
             if missing:
                 raise PromptError(f"example {number} lacks the column {missing[0]!r} that the prompt uses")
+            held = [name for name in self._media_names if example.record.get(name) not in (None, "")]
+            if held:
+                raise PromptError(f"example {number} has a file in {held[0]!r}", hint="examples go without files")
         if self.nearest != 0:
             self._turns  # noqa: B018  # an example that cannot be rendered is an error now, not one for each record
 
+    def _check_media(self, columns: Sequence[str], types: Mapping[str, Any]) -> None:
+        if self.media:
+            require()
+        for name in self._media_names:
+            if name not in columns:
+                close = get_close_matches(name, columns, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"the source has: {', '.join(columns)}"
+                raise PromptError(f"the media column {name!r} is not in the source", hint=hint)
+            kind = str(types.get(name, ""))
+            if kind.startswith(_NO_MEDIA_TYPES):
+                raise PromptError(f"the media column {name!r} is {kind}", hint="it holds paths, URLs or bytes")
+        for tree in self._trees[1:]:
+            for name in sorted(meta.find_undeclared_variables(tree) & set(self._media_names)):
+                raise PromptError(f"the media column {name!r} stands outside the user prompt")
+
+    @cached_property
+    def _media_names(self) -> tuple[str, ...]:
+        return tuple(media.column for media in self.media_columns)
+
     def text_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """Where the record's text stands: the columns that the prompt uses, all when it uses the whole record."""
-        return tuple(name for name in self._wanted(columns) if name in columns) or tuple(columns)
+        """Where the record's text stands: the columns that the prompt uses, all when it names none or all.
+
+        Media columns hold no text.
+        """
+        texts = [name for name in columns if name not in self._media_names]
+        return tuple(name for name in self._wanted(columns) if name in texts) or tuple(texts)
+
+    def says_nothing(self, record: Record, columns: Sequence[str]) -> bool:
+        """Whether all these columns and the media columns are empty, so that there is nothing to ask about."""
+        return all(record.get(name) in (None, "", b"", []) for name in (*columns, *self._media_names))
 
     @cached_property
     def loaded_examples(self) -> tuple[Example, ...]:
@@ -155,13 +252,36 @@ class Prompt:
         """System message, examples as turns, and the record's own message. Raises PromptError."""
         return self.fitted(record)[0]
 
-    def fitted(self, record: Record) -> tuple[list[Message], list[Example]]:
-        """The messages for a record, and the examples that they hold. Raises PromptError."""
+    def fitted(
+        self, record: Record, parts: Mapping[str, Sequence[Part]] | None = None
+    ) -> tuple[list[Message], list[Example]]:
+        """The messages for a record, and the examples that they hold. Raises PromptError.
+
+        `parts` are the record's media, from `attachments`; in the messages stand their placeholders, see `media.fill`.
+        """
         head = [{"role": "system", "content": self._rendered(self._system, record)}] if self._system else []
+        more = [{"role": role, "content": self._rendered(text, record)} for role, text in self._more_turns]
+        opening, before = more[: self._opening_turns], more[self._opening_turns :]
         user = self._rendered(self._user, record)
-        chosen = self._chosen(user)
+        plain = _PLACE.sub("", user)
+        chosen = self._chosen(plain)
         turns = [message for index in chosen for message in self._turns[index]]
-        return [*head, *turns, {"role": "user", "content": user}], [self.loaded_examples[index] for index in chosen]
+        content = self._with_parts(user, parts) if parts and any(parts.values()) else plain
+        messages = [*head, *opening, *turns, *before, {"role": "user", "content": content}]
+        return messages, [self.loaded_examples[index] for index in chosen]
+
+    def _with_parts(self, user: str, parts: Mapping[str, Sequence[Part]]) -> str | list[dict[str, Any]]:
+        """The user message with its media; one text again when there are only texts, for servers that take no other."""
+        texts = _PLACE.split(user)  # text, number of a media column, text, …
+        placed = {self._media_names[int(number)] for number in texts[1::2]}
+        pieces: list[str | Part] = []
+        for number, text in enumerate(texts):
+            pieces += [text] if number % 2 == 0 else parts.get(self._media_names[int(text)], ())
+        pieces += [part for name in self._media_names if name not in placed for part in parts.get(name, ())]
+        if all(isinstance(piece, str) or piece.text is not None for piece in pieces):
+            return "\n".join(text for piece in pieces if (text := piece if isinstance(piece, str) else piece.text))
+        contents = ({"type": "text", "text": piece} if isinstance(piece, str) else piece.content() for piece in pieces)
+        return [content for content in contents if content.get("text") != ""]
 
     def _chosen(self, user: str) -> Sequence[int]:
         if self.nearest is None or self.nearest >= len(self._turns):
@@ -176,14 +296,16 @@ class Prompt:
     def _turns(self) -> tuple[tuple[Message, Message], ...]:
         return tuple(
             (
-                {"role": "user", "content": self._rendered(self._user, example.record)},
+                {"role": "user", "content": _PLACE.sub("", self._rendered(self._user, example.record))},
                 {"role": "assistant", "content": json.dumps(example.answer, ensure_ascii=False, default=_as_json)},
             )
             for example in self.loaded_examples
         )
 
     def _rendered(self, template: Any, record: Mapping[str, Any]) -> str:
-        values = dict(record)
+        values = dict(record) | {
+            name: _Place(number, record.get(name)) for number, name in enumerate(self._media_names)
+        }
         try:
             return str(template.render({_WHOLE_RECORD: values} | values))
         except (

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from extract.media import Part
 
 Key = str | int
 
@@ -18,8 +21,8 @@ _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Issue:
     """What is wrong with one answer or one input row.
 
-    `stage` is source, prompt, request, parse, schema, model or semantic; `code` is stable (`schema.enum`); `path` is a
-    JSON path such as `$.lines[2].amount`; `value` is the offending value.
+    `stage` is source, media, prompt, request, parse, schema, model or semantic; `code` is stable (`schema.enum`);
+    `path` is a JSON path such as `$.lines[2].amount`; `value` is the offending value.
     """
 
     stage: str
@@ -67,29 +70,26 @@ class Record(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call."""
+    """Tokens of one call, or of several."""
 
     input_tokens: int = 0
     output_tokens: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """One request as it goes on the wire; `hash` names its exact content and is the journal's key."""
-
-    body: bytes
-    hash: str
-    part: int = 0  # which of the record's requests, where its fields are asked for in several
-    rung: int = 0  # how far its schema is relaxed
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model wants called; `arguments` is the text as it came, which should be JSON."""
+    """A function that the model wants called; `arguments` is the text as it came, which should be JSON.
+
+    `extra_content` is the gateway's own, such as the signature of a thought, and is to be sent back as it came.
+    """
 
     id: str
     name: str
     arguments: str
+    extra_content: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,30 @@ class WebSource:
     title: str | None = None
     start: int | None = None
     end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Research:
+    """What a model did before it was asked for the record: calls, their tokens, the pages found, flags for the row."""
+
+    calls: int = 0
+    usage: Usage = Usage()
+    sources: tuple[WebSource, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request as it goes on the wire; `hash` names its exact content and is the journal's key."""
+
+    body: bytes
+    hash: str
+    part: int = 0  # which of the record's requests, where its fields are asked for in several
+    rung: int = 0  # how far its schema is relaxed
+    media: Sequence[Part] = ()  # what `body` only names, and is put in when it is sent
+    flags: tuple[str, ...] = ()  # for the row: what was noticed in making it
+    owner: str | None = None  # hash of the request that this is a round of research for
+    research: Research | None = None  # that went before
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class Tally:
         """One more call ended."""
         self.requests += 1
         self.retries += retry
-        self.usage = Usage(self.usage.input_tokens + usage.input_tokens, self.usage.output_tokens + usage.output_tokens)
+        self.usage += usage
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
 

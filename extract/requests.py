@@ -14,8 +14,9 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from extract.config import Model
-from extract.dialects import DialectRules
+from extract.dialects import DialectRules, body_fields
 from extract.errors import PromptError
+from extract.media import Attachments, MediaError
 from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
 from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, places
@@ -23,8 +24,8 @@ from extract.schema.wire import BIG_ENUM
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
 
+MEDIA_TOKENS = 1000  # for one file: an image has some hundreds, a long PDF or film many thousands
 _BOUNDS = {"minimum": ge, "exclusiveMinimum": gt, "maximum": le, "exclusiveMaximum": lt}
-_OPTIONAL_FIELDS = ("temperature", "top_p", "seed", "stop", "reasoning_effort", "include_thoughts")
 
 
 class Unaskable(Exception):  # noqa: N818  # it says what the record is
@@ -46,24 +47,35 @@ class RequestBuilder:
     dialect: DialectRules
     text_columns: Sequence[str]
     share_answers: bool = True  # identical records share one request
+    attachments: Attachments | None = None  # makes the parts of media columns
+    toolbox: str = ""  # names the tools that go before, and what they do
     unrelaxed: JsonSchema | None = None  # the wire schema before it was relaxed; None: it is not
 
     def __call__(self, record: Record) -> ChatRequest:
         """The request of one record. Raises Unaskable."""
         if record.problem:
             raise Unaskable(record.problem)
-        if all(record.get(name) in (None, "") for name in self.text_columns):
+        if self.prompt.says_nothing(record, self.text_columns):
             raise Unaskable(Issue("prompt", "prompt.empty", "$", "every column that the prompt uses is empty"))
         schema = self._schema_for(record)
         try:
-            messages, examples = self.prompt.fitted(record)
+            parts = self.attachments.parts_for(record) if self.attachments else {}
+            messages, examples = self.prompt.fitted(record, parts)
             schema = self._narrowed(schema, examples)
-            body = to_json({**self._head, "messages": messages, **self._tail, **self._response_format(schema)})
+            form = self._response_format(schema)
+            body = to_json({**self._head, "messages": messages, **self._tail, **form})
+            named = body
+            if self.model.stream:  # the same request, and the same answer, whether it comes in pieces or not
+                named = to_json({**self._head, "messages": messages, **self._unstreamed, **form})
+        except MediaError as error:
+            raise Unaskable(error.issue) from error
         except PromptError as error:
             raise Unaskable(Issue("prompt", "prompt.render", "$", error.message)) from error
         except PydanticSerializationError as error:
             raise Unaskable(Issue("prompt", "prompt.text", "$", f"the text cannot be sent: {error}")) from error
-        return ChatRequest(body, self._hash(body, record))
+        media = [part for column in parts.values() for part in column]
+        flags = dict.fromkeys(flag for part in media for flag in part.flags)
+        return ChatRequest(body, self._hash(named, record), media=media, flags=tuple(flags))
 
     def with_wire_examples(self) -> RequestBuilder:
         """A builder whose examples answer in the form of the wire: a bound value becomes the span that reads as it.
@@ -131,18 +143,24 @@ class RequestBuilder:
 
     @cached_property
     def _tail(self) -> dict[str, Any]:
-        given = {name: getattr(self.model, name) for name in _OPTIONAL_FIELDS}
-        fields: dict[str, Any] = {"stream": False, "max_tokens": self.model.max_tokens}
-        fields |= {name: value for name, value in given.items() if value is not None}
-        return fields | (self.model.extra_body or {})
+        return body_fields(self.dialect, self.model)
+
+    @cached_property
+    def _unstreamed(self) -> dict[str, Any]:
+        return body_fields(self.dialect, self.model.replaced({"stream": False}))
 
     def _response_format(self, schema: JsonSchema) -> dict[str, Any]:
-        return {"response_format": self.schema.response_format_as(self.dialect.form, schema)}
+        if self.model.mode == "tool":
+            return _record_call(self.schema.name, schema)
+        tools = {"tools": [self.dialect.search_tool]} if self.model.search_with_schema else {}
+        return {"response_format": self.schema.response_format_as(self.dialect.form, schema), **tools}
 
     def _hash(self, body: bytes, record: Record) -> str:
         digest = hashlib.blake2b(body, digest_size=16)
         if not self.dialect.model_in_body:
             digest.update(self.model_name.encode())
+        if self.toolbox:
+            digest.update(self.toolbox.encode())
         if not self.share_answers:
             digest.update(repr(record.key).encode())
         return digest.hexdigest()
@@ -191,6 +209,13 @@ class RequestBuilder:
         # above the limit the field goes plain, and the judge refuses what the record does not hold
 
 
+def _record_call(name: str, schema: JsonSchema) -> dict[str, Any]:
+    """A function whose arguments are the record, which the model must call."""
+    about = {"name": name, "description": "Give the record.", "parameters": schema}
+    chosen = {"type": "function", "function": {"name": name}}
+    return {"tools": [{"type": "function", "function": about}], "tool_choice": chosen}
+
+
 def _within(bounds: JsonSchema, mark: Verbatim, span: str, target: Target) -> bool:
     """Whether the field's own bounds leave this span a choice: -5.00 is no total that is at least 0."""
     limits = [(name, Decimal(str(bounds[name]))) for name in _BOUNDS if name in bounds]
@@ -213,5 +238,5 @@ def _enum_of(found: list[str], nullable: bool) -> JsonSchema:
 
 
 def estimated_tokens(request: ChatRequest) -> int:
-    """Input tokens, roughly: four bytes of body each."""
-    return len(request.body) // 4
+    """Input tokens, very roughly: four bytes of body each, and a flat number for each file."""
+    return len(request.body) // 4 + MEDIA_TOKENS * len(request.media)

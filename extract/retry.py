@@ -61,14 +61,17 @@ def wait_seconds(policy: Retry, attempt: int, error: APIError | None, jitter: fl
     """Seconds before the next call: what the server asks for within its cap, else backoff with jitter.
 
     `attempt` is the number of the failed call, `jitter` is drawn from [0, 1). At least half of the backoff is kept, so
-    that the retries of many records do not fall into one moment.
+    that the retries of many records do not fall into one moment. A rate limit that asks for less than the first wait
+    says nothing: all attempts would burn within its window.
     """
     backoff: float = min(policy.max_wait, policy.initial_wait * 2.0 ** min(attempt - 1, 60))
     wait = backoff * (0.5 + 0.5 * jitter)
     if error is None or error.retry_after is None:
         return wait
     asked = min(error.retry_after, policy.max_retry_after)
-    return asked + (wait if error.kind is ErrorClass.RATE and asked == 0 else policy.initial_wait * jitter)
+    if error.kind is ErrorClass.RATE and asked < policy.initial_wait:
+        return max(asked, wait)
+    return asked + policy.initial_wait * jitter
 
 
 class _Stop(stop_base):

@@ -15,10 +15,12 @@ from extract.config import Model
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder, Overtaken, Step
+from extract.media import MediaError
 from extract.parts import Piece, outcome_of
 from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Usage
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
+from extract.tools import record_of_call
 from extract.validate import Judge
 from extract.watch import Watch
 
@@ -83,10 +85,11 @@ def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
             completion = await send(request)
         except APIError as error:
             if not error.retryable and not error.stops_run:
-                await journal.store_refusal(request.hash, error)
+                await journal.store_refusal(request.owner or request.hash, error)
             raise
         usage = completion.usage
-        await journal.store(request.hash, completion, model.cost_usd(usage.input_tokens, usage.output_tokens))
+        cost = model.cost_usd(usage.input_tokens, usage.output_tokens)
+        await journal.store(request.hash, completion, cost, request.research)
         return completion
 
     return sender
@@ -118,6 +121,7 @@ class Runner:
     stop: Stop
     width: int  # records at work at once, waiting ones included
     notify: OnProgress = lambda tally: None
+    reads_files: bool = False  # to make a request
     watch: Watch = field(default_factory=Watch)
     refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
@@ -152,7 +156,7 @@ class Runner:
 
     def failed(self, request: ChatRequest, attempt: int, error: APIError) -> None:
         """Hears of every call that failed and may be made again."""
-        self._failures[request.hash] = attempt
+        self._failures[request.owner or request.hash] = attempt
         self.journal.note_failure(request.hash, error)
         self.tally.call(Usage(), None, retry=attempt > 1)
         logger.info("attempt %d failed: %s", attempt, error)
@@ -171,7 +175,7 @@ class Runner:
 
     async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
         try:
-            climbs = [Climb(ladder, record) for ladder in self.ladders]
+            climbs = await self._climbs(record)
         except Unaskable as error:
             return self._counted(Outcome(record, issues=(error.issue,)))
         pieces = await _all_of([self._piece(climb, group) for climb in climbs])
@@ -180,17 +184,25 @@ class Runner:
             return None
         return self._counted(self._outcome_of(record, found), replayed=all(piece.replayed for piece in found))
 
+    async def _climbs(self, record: Record) -> list[Climb]:
+        """The record's requests; files are read in another thread."""
+        if self.reads_files:
+            return await asyncio.to_thread(lambda: [Climb(ladder, record) for ladder in self.ladders])
+        return [Climb(ladder, record) for ladder in self.ladders]
+
     def _outcome_of(self, record: Record, pieces: Sequence[Piece]) -> Outcome:
         parts = [ladder.question.part for ladder in self.ladders]
         outcome = outcome_of(record, [part for part in parts if part], pieces, self.judge)
         usage = outcome.completion.usage if outcome.completion else None
         relaxed = max((piece.relaxed for piece in pieces), key=len)
+        flags = [*outcome.flags, *dict.fromkeys(flag for piece in pieces for flag in piece.flags)]
+        flags += [f"schema_relaxed:{', '.join(relaxed)}"] if relaxed else []
         return replace(
             outcome,
             request=" ".join(piece.request for piece in pieces),
             attempts=sum(piece.attempts for piece in pieces),
             cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens) if usage else None,
-            flags=(*outcome.flags, f"schema_relaxed:{', '.join(relaxed)}") if relaxed else outcome.flags,
+            flags=tuple(flags),
         )
 
     async def _piece(self, climb: Climb, group: asyncio.TaskGroup) -> Piece | None:
@@ -214,12 +226,19 @@ class Runner:
                 self.refused_schemas += climb.refused
                 return None
 
+    def heard(self, completion: Completion) -> None:
+        """Hears of every answer that was paid, those to rounds of research too."""
+        cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
+        self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+        self._notify()
+
     def _of_journal(self, climb: Climb, step: Step[Answer], answer: Answer, replayed: bool) -> Piece | None:
-        name, attempts = step.request.hash, answer.attempts
+        name, attempts = step.request.hash, answer.attempts + answer.research.calls
         if answer.kind == COMPLETION:
             self.watch.answered()
-            completion = completion_from(answer.body, {})
-            return Piece(name, attempts, completion, relaxed=step.relaxed, replayed=replayed)
+            completion = completion_of(answer, self.model)
+            piece = Piece(name, attempts, completion, relaxed=step.relaxed, replayed=replayed)
+            return replace(piece, flags=step.request.flags)
         if answer.kind == ErrorClass.SCHEMA:
             self.refused_schemas += climb.refused
             if climb.ladder.question.is_shared:
@@ -270,6 +289,8 @@ class Runner:
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
+        except MediaError as error:  # a file has changed since its request was made; a later run asks again
+            return _NoAnswer(error.issue, self._failures.pop(request.hash, 0))
         except Exception:  # the last guard for the sender; a later run asks again
             logger.exception("request %s", request.hash)
             return _NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
@@ -279,8 +300,7 @@ class Runner:
             completion = await self.send(request)
         except APIError as error:
             return self._refused(request, error)
-        cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
-        self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+        self.heard(completion)
         self._failures.pop(request.hash, None)
         return self.journal.stored_answer(request.hash)
 
@@ -327,6 +347,21 @@ class Runner:
             self.notify(self.tally)
         except Exception as error:  # the watcher's own fault: it ends the run, and loses no answer
             self.stop.request(error)
+
+
+def completion_of(answer: Answer, model: Model) -> Completion:
+    """A stored completion as it is judged, with what the research before it cost and found."""
+    completion = completion_from(answer.body, {})
+    if model.mode == "tool":
+        completion = record_of_call(completion)
+    before = answer.research
+    return replace(
+        completion,
+        attempts=answer.attempts,
+        usage=completion.usage + before.usage,
+        sources=(*before.sources, *completion.sources),
+        flags=(*before.flags, *completion.flags),
+    )
 
 
 class TooComplex(RunStopped):

@@ -159,6 +159,7 @@ def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
         pipeline.neutralise_formulas,
         children=pipeline.children == "tables",
         flat=pipeline.flat,
+        evidence=pipeline.model.search,
     )
 
 

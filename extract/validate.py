@@ -6,19 +6,32 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from extract.checks import Check, FieldCheck, run_check
-from extract.parse import ParseError, parse_json
+from extract.parse import ParseError
 from extract.records import Completion, Issue, Outcome, Record
+from extract.salvage import Answer, Root, read_answer
 from extract.schema import CompiledSchema, Misfit, Reading, places
+from extract.schema.compile import WRAPPED
 from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
+
+TOOL_CALL = "the model calls a tool where its answer was asked for"
 
 # finish_reason → (code, message); anything but "stop" is no whole answer
 _UNFINISHED = {
     "length": ("output.truncated", "the answer was cut at max_tokens; raise model.max_tokens"),
     "content_filter": ("policy.content_filter", "the provider's filter ended the answer"),
+    "loop": ("output.loop", "the answer went round in circles and was broken off"),
+    "error": ("output.error", "the provider broke the answer off with an error"),
+    "tool_calls": ("output.tool_call", TOOL_CALL),
+    "function_call": ("output.tool_call", TOOL_CALL),
 }
+_ALL_THOUGHTS = (
+    "max_tokens was used up before the answer began; thoughts count too: "
+    "raise model.max_tokens, or lower model.reasoning_effort"
+)
 
 
 @dataclass(frozen=True)
@@ -28,17 +41,22 @@ class Judge:
     schema: CompiledSchema
     checks: Sequence[Check]
     text_columns: Sequence[str]  # where verbatim fields look
+    mend_json: bool = False  # mend what is nearly JSON
+
+    @cached_property
+    def root(self) -> Root:
+        """What tells the answer from other JSON."""
+        return root_of(self.schema)
 
     def __call__(self, record: Record, completion: Completion) -> Outcome:
         """The outcome of one answer: a row, or the issues of the first stage that found any."""
-        outcome = Outcome(record=record, completion=completion, raw=completion.content)
-        if issue := _unfinished(completion):
-            return replace(outcome, issues=(issue,))
-        try:
-            answer = parse_json(completion.content or "")
-        except ParseError as error:
-            return replace(outcome, issues=(error.issue,))
-        return self._judge_answer(outcome, answer)
+        outcome = Outcome(record=record, completion=completion, raw=completion.content, flags=completion.flags)
+        answer = answer_of(completion, self.root, mend_json=self.mend_json)
+        if isinstance(answer, Issue):
+            return replace(outcome, issues=(answer,))
+        if answer.flags:
+            outcome = replace(outcome, flags=(*outcome.flags, *answer.flags))
+        return self._judge_answer(outcome, answer.value)
 
     def _judge_answer(self, outcome: Outcome, answer: Any) -> Outcome:
         reading = Reading()
@@ -54,7 +72,7 @@ class Judge:
         issues = issues or self._semantic_issues(instance, outcome.record)
         if issues:
             return replace(outcome, issues=tuple(issues))
-        return replace(outcome, row=row, flags=tuple(flags))
+        return replace(outcome, row=row, flags=(*outcome.flags, *flags))
 
     def _read_spans(self, record: Record, answer: Any) -> list[Issue]:
         """Put the read value in place of each chosen span; in place, since the answer is ours."""
@@ -91,14 +109,40 @@ class Judge:
         return issues
 
 
+def root_of(schema: CompiledSchema) -> Root:
+    """What tells an answer of this schema from other JSON."""
+    holds_list = schema.wrapped and "array" in schema.wire_schema["properties"][WRAPPED].get("type", ())
+    return Root.of(schema.wire_schema, schema.json_schema, WRAPPED if holds_list else None)
+
+
+def answer_of(completion: Completion, root: Root, *, mend_json: bool = False) -> Answer | Issue:
+    """The JSON of a completion, and what was salvaged; or why it is no answer. The same each time."""
+    if issue := _unfinished(completion):
+        return issue
+    try:
+        return read_answer(completion.content or "", root, mend_json=mend_json)
+    except ParseError as error:
+        return error.issue
+
+
 def _unfinished(completion: Completion) -> Issue | None:
+    reason = completion.finish_reason
     if completion.refusal:
         return Issue("request", "policy.refusal", "$", "the model refused to answer", completion.refusal)
-    if completion.finish_reason != "stop":
-        code, message = _UNFINISHED.get(
-            completion.finish_reason or "", ("output.finish_reason", f"finish_reason is {completion.finish_reason!r}")
-        )
-        return Issue("parse", code, "$", message, completion.finish_reason)
-    if not completion.content or not completion.content.strip():
-        return Issue("parse", "output.empty", "$", "the answer is empty")
-    return None
+    if reason == "stop":
+        return None if completion.content and completion.content.strip() else _empty(completion)
+    code, message = _UNFINISHED.get(reason or "", ("output.finish_reason", f"finish_reason is {reason!r}"))
+    if reason == "length" and not (completion.content or "").strip():
+        message = _ALL_THOUGHTS
+    value = _called(completion) if code == "output.tool_call" else reason
+    return Issue("parse", code, "$", message, value or reason)
+
+
+def _empty(completion: Completion) -> Issue:
+    if completion.tool_calls:
+        return Issue("parse", "output.tool_call", "$", TOOL_CALL, _called(completion))
+    return Issue("parse", "output.empty", "$", "the answer is empty")
+
+
+def _called(completion: Completion) -> str:
+    return ", ".join(call.name for call in completion.tool_calls)[:80]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from extract.errors import APIError, ErrorClass, ExtractError, RunStopped
+from extract.errors import MEDIA_UNREACHABLE, TOO_LONG, APIError, ErrorClass, ExtractError, RunStopped
 
 ALIKE = 5  # first records refused with the same words: it is the schema or the model, not the records
-TOO_LONG = "context_length_exceeded"  # speaks of the record, whatever its words
+_OF_ONE_RECORD = (TOO_LONG, MEDIA_UNREACHABLE)  # codes that speak of the record, whatever the words
 SILENT = 10  # records in a row without any answer, each after all its attempts
 _CHECK = "check the schema (extract schema), the model and its options, then run the same command again"
 
@@ -40,7 +40,7 @@ class Watch:
     def refusal(self, request: str, error: APIError) -> ExtractError | None:
         """A request was refused; the reason to stop when the first ones are refused alike."""
         self._unanswered = 0
-        self._decided = self._decided or error.code == TOO_LONG
+        self._decided = self._decided or error.code in _OF_ONE_RECORD
         if self._decided:
             return None
         self._first = self._first or error.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from extract.config import DEFAULT_MODEL, Endpoint, Limits, Model, Retry, Settings, is_loopback, model_name
+from extract.config import DEFAULT_MODEL, Dialect, Endpoint, Limits, Model, Retry, Settings, is_loopback, model_name
 from extract.errors import ConfigError
 
 
@@ -28,6 +28,7 @@ from extract.errors import ConfigError
         (Retry, {"max_attempts": 0}),
         (Retry, {"initial_wait": -1}),
         (Endpoint, {"dialect": "klingon"}),
+        (Endpoint, {"finish_optional": "perhaps"}),
     ],
 )
 def test_an_impossible_setting_is_a_config_error_that_names_it(kind: type[Settings], given: dict[str, object]) -> None:
@@ -138,4 +139,41 @@ def test_extra_body_cannot_replace_the_pipelines_own_fields() -> None:
     """What the pipeline says itself, such as `stream`, is not up for change."""
     with pytest.raises(ConfigError, match="extra_body cannot set messages, stream"):
         Model(extra_body={"stream": True, "messages": [], "top_k": 3})
+    for name in ("model", "max_tokens", "response_format", "tools", "tool_choice", "functions", "function_call", "n"):
+        with pytest.raises(ConfigError, match=f"extra_body cannot set {name};"):
+            Model(extra_body={name: 2})
     assert {"top_k": 3} == Model(extra_body={"top_k": 3}).extra_body
+
+
+def test_extra_body_and_the_model_cannot_both_set_a_field() -> None:
+    """One of the two would be lost silently; extra_body alone may hold what the field does not take."""
+    with pytest.raises(ConfigError, match="both set seed, temperature"):
+        Model(temperature=0, seed=1, extra_body={"temperature": 1, "seed": 2})
+    assert Model(extra_body={"reasoning_effort": "none"}).extra_body == {"reasoning_effort": "none"}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "url"),
+    [
+        ("openai", "https://toapis.com/v1"),
+        ("toapis", "https://toapis.com/v1"),
+        ("auto", "https://toapis.com/v1"),
+        ("kie", "https://api.kie.ai"),
+        ("llamacpp", "http://127.0.0.1:8080/v1"),
+    ],
+)
+def test_each_dialect_has_a_base_url_of_its_own(dialect: Dialect, url: str) -> None:
+    """Unless one is given; nobody has said then where requests go."""
+    endpoint = Endpoint.from_environment({"EXTRACT_DIALECT": dialect})
+    assert (dialect, url, False) == (endpoint.dialect, endpoint.base_url, endpoint.is_set)
+    assert "https://a.example/v1" == Endpoint(dialect=dialect, base_url="https://a.example/v1").base_url
+
+
+def test_a_resolved_endpoint_keeps_everything_else() -> None:
+    """Where auto stood is what was found out; a base URL that was given stays, one that was not is the dialect's."""
+    endpoint = Endpoint(base_url="https://a.example/v1", api_key="sk-1", dialect="auto", finish_optional=True)
+    found = endpoint.resolved("kie")
+    assert ("kie", "https://a.example/v1", True) == (found.dialect, found.base_url, found.finish_optional)
+    assert endpoint.api_key == found.api_key
+    assert "auto" == endpoint.dialect
+    assert "https://api.kie.ai" == Endpoint(dialect="auto").resolved("kie").base_url

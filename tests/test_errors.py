@@ -60,6 +60,20 @@ def test_the_class_of_an_api_error_says_what_to_do(kind: ErrorClass) -> None:
     assert error.stops_run == (kind in {"auth", "balance", "config"})
 
 
+def test_the_classes_are_those_of_the_protocol() -> None:
+    """Its eight, and the schema that is too complex."""
+    classes = "auth balance config request policy rate transient output schema_too_complex"
+    assert set(classes.split()) == {str(kind) for kind in ErrorClass}
+
+
+def test_an_empty_account_or_a_wrong_key_is_no_records_fault() -> None:
+    """They stop the run and are not tried again, so nothing is quarantined for them; a bad answer does neither."""
+    for kind in (ErrorClass.AUTH, ErrorClass.BALANCE):
+        assert (True, False) == (APIError("x", kind=kind).stops_run, APIError("x", kind=kind).retryable)
+    bad = errors.OutputError("x", kind=ErrorClass.OUTPUT)
+    assert (False, False) == (bad.stops_run, bad.retryable)
+
+
 def test_an_api_error_carries_what_the_server_said() -> None:
     """Status, code, request id, wait, hint and raw body are kept."""
     error = APIError(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.parse import _UNREAD, MAX_DEPTH, MAX_DIGITS, ParseError, _read_carefully, _read_fast, parse_json
+from extract.parse import _UNREAD, MAX_DEPTH, MAX_DIGITS, ParseError, _read_carefully, _read_fast, parse_at, parse_json
 from tests.support import SHARED
 
 JSON = st.recursive(
@@ -73,6 +73,25 @@ def test_the_place_of_a_syntax_error_is_shown() -> None:
     with pytest.raises(ParseError, match="at character 8") as caught:
         parse_json('{"a": 1 "b": 2}')
     assert caught.value.issue.value == '{"a": 1 "b": 2}'
+
+
+def test_a_value_in_the_middle_of_a_text() -> None:
+    """From where it begins to where it ends, control characters in its strings allowed; all else as strictly."""
+    assert ({"a": ["b\n\x00", Decimal("0.10")]}, 24) == parse_at('see {"a": ["b\n\x00", 0.10]} }', 4)
+    for value, code in (
+        ('{"a": NaN}', "parse.number"),
+        ('{"a": 1e999}', "parse.number"),
+        ('{"a": 1, "a": 1}', "parse.duplicate_key"),
+        ('{"a": "\\ud800"}', "parse.surrogate"),
+        (f'{{"a": {"9" * 5000}}}', "parse.number"),
+        ("[" * 101 + "]" * 101, "parse.depth"),
+        ("[" * 100_000, "parse.depth"),
+        ('{"a": 1,}', "parse.json"),
+    ):
+        with pytest.raises(ParseError) as caught:
+            parse_at(f"see {value} }}", 4)
+        assert code == caught.value.issue.code
+    assert 12 == caught.value.position
 
 
 def test_fractions_are_exact() -> None:

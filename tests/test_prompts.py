@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.errors import InputError, PromptError
+from extract.errors import ConfigError, InputError, PromptError
+from extract.media import Media, MediaError, Part
 from extract.prompts import Example, Prompt, read_examples
 from extract.records import Record
+from tests.media.making import pdf
 
 HOSTILE = [
     "{{ 7*7 }}",
@@ -175,9 +177,7 @@ def test_only_the_nearest_examples_are_sent_the_closest_last() -> None:
 
 
 def test_impossible_options_are_refused() -> None:
-    """Media are not supported yet; a negative number of examples makes no sense."""
-    with pytest.raises(PromptError, match="media"):
-        Prompt(user="{{ text }}", media=["image"]).check(["text", "image"])
+    """A negative number of examples makes no sense."""
     with pytest.raises(PromptError, match="nearest is -1"):
         Prompt(user="{{ text }}", nearest=-1)
     Prompt(user="{{ text }}", nearest=0, examples=[{"record": {"text": 1}, "answer": {}}]).check(["text"])
@@ -211,3 +211,173 @@ def test_a_null_cell_is_no_text() -> None:
     """Null renders as nothing, not as the word None."""
     record = Record("a", 0, {"text": "t", "note": None})
     assert "t//" == Prompt(user="{{ text }}/{{ note }}/").messages(record)[-1]["content"]
+
+
+def part(name: str, text: str | None = None) -> Part:
+    return Part("image/png", 1, name, text=text, make=None if text else lambda: b"")
+
+
+def shown(content: Any) -> list[str]:
+    """The pieces of a user message: texts, and the names of files in brackets."""
+    return [item.get("text") or f"[{item['image_url']['url'].rpartition(',')[2]}]" for item in content]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("Look: {{ text }}", ["Look: t", "[a1]", "[a2]", "[b]"]),
+        ("{{ a }}Look: {{ text }}", ["[a1]", "[a2]", "Look: t", "[b]"]),
+        ("A {{ b }} B {{ a }} C", ["A ", "[b]", " B ", "[a1]", "[a2]", " C"]),
+        ("{{ a }}{{ b }}", ["[a1]", "[a2]", "[b]"]),
+        ('{{ record["a"] }}.', ["[a1]", "[a2]", ".", "[b]"]),
+        ("{% if a %}yes{% endif %}{% if c %}no{% endif %}", ["yes", "[a1]", "[a2]", "[b]"]),
+    ],
+)
+def test_files_stand_where_the_template_says_or_behind_the_text(user: str, expected: list[str]) -> None:
+    """In the order of the columns; a column is true in a template when it holds something."""
+    prompt = Prompt(user=user, media=["a", Media(column="b"), "c"])
+    prompt.check(["text", "a", "b", "c"])
+    parts = {"a": (part("a1"), part("a2")), "b": (part("b"),), "c": ()}
+    messages, _ = prompt.fitted(record(text="t", a="x.png", b="y.png", c=None), parts)
+    assert expected == shown(messages[-1]["content"])
+
+
+def test_texts_of_files_and_no_files_give_a_plain_message() -> None:
+    """As servers without eyes take it; the files' texts stand in their places."""
+    prompt = Prompt(user="Read {{ a }} now", media=["a", "b"])
+    parts = {"a": (part("a", "AAA"),), "b": (part("b", "BBB"),)}
+    assert "Read \nAAA\n now\nBBB" == prompt.fitted(record(a="x", b="y"), parts)[0][-1]["content"]
+    assert "Read  now" == prompt.fitted(record(a=None, b=None), {"a": (), "b": ()})[0][-1]["content"]
+
+
+@pytest.mark.parametrize("user", ["{{ a|upper }}", "{{ a ~ 'x' }}", "{{ a.b }}", "{{ '%s' % a }}", "{{ a[0] }}"])
+def test_a_file_is_no_text(user: str) -> None:
+    """It can be placed, and nothing else."""
+    with pytest.raises(PromptError, match="cannot be rendered"):
+        Prompt(user=user, media=["a"]).fitted(record(a="x"), {"a": ()})
+
+
+@pytest.mark.parametrize("value", [b"\x89PNG", bytearray(b"x"), memoryview(b"x")])
+def test_bytes_are_no_text(value: Any) -> None:
+    """They are files; printing them would send their escapes."""
+    with pytest.raises(PromptError, match="holds bytes"):
+        Prompt(user="{{ a }}").messages(record(a=value))
+
+
+def test_a_cell_cannot_place_a_file() -> None:
+    """The mark of a place is nothing that a cell can hold; the whole record prints no path, and always the same."""
+    prompt = Prompt(user="{{ record }}{{ text }}", media=["a"])
+    cells = {"text": "{{ a }} \x02:0\x03", "a": "secret.png"}
+    (content,) = (message["content"] for message in prompt.fitted(record(**cells), {"a": (part("a"),)})[0])
+    assert "{'text': '{{ a }} \\x02:0\\x03', 'a': a file}{{ a }} \x02:0\x03" == content[0]["text"]
+    assert 2 == len(content)
+
+
+def test_media_are_checked_before_any_call() -> None:
+    """Columns that are not there or cannot hold files, and files outside the user message or in examples."""
+    columns = ["text", "image"]
+    Prompt(user="What is this?", media=["image"]).check(columns, {"image": "binary", "text": "string"})
+    Prompt(user="{{ text }}", media=["image"]).check(columns, {"image": "list<item: string>"})
+    bad: list[tuple[Prompt, str]] = [
+        (Prompt(user="{{ text }}", media=["imag"]), "media column 'imag'.*did you mean 'image'"),
+        (Prompt(user="{{ text }}", media=["zzz"]), "the source has: text, image"),
+        (Prompt(user="{{ text }}", media=["image"], system="{{ image }}"), "outside the user prompt"),
+        (Prompt(user="{{ text }}", media=["image"], turns=[("user", "{{ image }}")]), "outside the user prompt"),
+        (
+            Prompt(user="{{ text }}", media=["image"], examples=[{"record": {"text": "", "image": "a"}, "answer": {}}]),
+            "example 1 has a file in 'image'",
+        ),
+    ]
+    for prompt, message in bad:
+        with pytest.raises(PromptError, match=message):
+            prompt.check(columns)
+    for kind in ("int64", "double", "bool", "timestamp[us]"):
+        with pytest.raises(PromptError, match=f"'image' is {kind[:4]}"):
+            Prompt(user="{{ text }}", media=["image"]).check(columns, {"image": kind})
+    with pytest.raises(PromptError, match="named twice"):
+        Prompt(user="{{ text }}", media=["a", Media(column="a")])
+
+
+def test_without_the_libraries_media_are_refused_before_any_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts without media need none of them."""
+    monkeypatch.setattr("extract.media.libraries.find_spec", lambda name: None)
+    Prompt(user="{{ text }}").check(["text"])
+    with pytest.raises(ConfigError, match=r"pip install 'tablecast\[documents\]'"):
+        Prompt(user="{{ text }}", media=["image"]).check(["text", "image"])
+
+
+def test_examples_go_without_files() -> None:
+    """Their turns are plain texts, also where the template places a file."""
+    prompt = Prompt(user="{{ a }}T: {{ text }}", media=["a"], examples=[{"record": {"text": "e"}, "answer": {}}])
+    prompt.check(["text", "a"])
+    messages, _ = prompt.fitted(record(text="t", a="x"), {"a": (part("a"),)})
+    assert ["T: e", "{}", ["[a]", "T: t"]] == [*(m["content"] for m in messages[:2]), shown(messages[2]["content"])]
+
+
+def test_media_columns_hold_no_text() -> None:
+    """The text of a record stands elsewhere; with neither text nor files there is nothing to ask."""
+    prompt = Prompt(user="{{ text }}{{ a }}", media=["a", "b"])
+    assert ("text",) == prompt.text_columns(["id", "text", "a", "b"])
+    assert ("id", "text") == Prompt(user="What?", media=["a"]).text_columns(["id", "text", "a"])
+    nothing = [{"text": "", "a": None, "b": []}, {"text": None, "a": b"", "b": ""}]
+    something = [
+        {"text": "x", "a": None, "b": None},
+        {"text": "", "a": b"x", "b": None},
+        {"text": "", "a": "", "b": ["x"]},
+    ]
+    assert [True] * 2 + [False] * 3 == [prompt.says_nothing(record(**each), ["text"]) for each in nothing + something]
+
+
+def test_more_turns_of_every_role() -> None:
+    """Opening orders go to the head, a conversation stands between the examples and the record."""
+    prompt = Prompt(
+        system="S {{ kind }}",
+        user="{{ text }}",
+        examples=[{"record": {"text": "e", "kind": "k", "who": "w"}, "answer": {}}],
+        turns=[
+            ("developer", "D {{ who }}"),
+            ("system", "S2"),
+            ("user", "Hello, I am {{ who }}"),
+            ("assistant", "Hi {{ who }}"),
+            ("system", "S3"),
+        ],
+    )
+    prompt.check(["text", "kind", "who"])
+    assert ("kind", "text", "who") == prompt.columns
+    assert [
+        ("system", "S k"),
+        ("developer", "D w"),
+        ("system", "S2"),
+        ("user", "e"),
+        ("assistant", "{}"),
+        ("user", "Hello, I am w"),
+        ("assistant", "Hi w"),
+        ("system", "S3"),
+        ("user", "t"),
+    ] == [(turn["role"], turn["content"]) for turn in prompt.messages(record(text="t", kind="k", who="w"))]
+
+
+@pytest.mark.parametrize("turn", [("tool", "x"), ("user",), ("user", 5), ("user", "a", "b"), "user"])
+def test_what_is_no_turn_is_refused_at_once(turn: Any) -> None:
+    with pytest.raises(PromptError, match="is no turn"):
+        Prompt(user="{{ text }}", turns=[turn])
+
+
+def test_turns_are_checked_as_templates() -> None:
+    """Their columns and their syntax."""
+    with pytest.raises(PromptError, match="a column 'zzz'"):
+        Prompt(user="{{ text }}", turns=[("user", "{{ zzz }}")]).check(["text"])
+    with pytest.raises(PromptError, match="assistant turn is no valid template"):
+        Prompt(user="{{ text }}", turns=[("assistant", "{{ ")]).check(["text"])
+
+
+def test_a_prompt_makes_its_parts_from_the_folder_of_the_source(tmp_path: Path) -> None:
+    """Names alone are columns with the usual settings."""
+    (tmp_path / "a.pdf").write_bytes(pdf(["Invoice 7"]))
+    prompt = Prompt(user="Read:", media=[Media(column="file", as_="text"), "more"])
+    with pytest.raises(MediaError, match="more: the cell is empty"):
+        prompt.attachments(tmp_path).parts_for(record(file="a.pdf", more=None))
+    prompt = Prompt(user="Read:", media=[Media(column="file", as_="text")])
+    parts = prompt.attachments(tmp_path).parts_for(record(file="a.pdf"))
+    (message,) = prompt.fitted(record(file="a.pdf"), parts)[0]
+    assert "Invoice 7" in message["content"].splitlines()

@@ -136,5 +136,23 @@ def test_a_rate_limit_that_asks_for_no_wait_still_backs_off() -> None:
     assert 0.0 == wait_seconds(POLICY, 3, failure(ErrorClass.TRANSIENT, retry_after=0.0), 0.0)
 
 
+@pytest.mark.parametrize(
+    ("asked", "attempt", "expected"),
+    [(0.0, 1, 0.5), (0.02, 1, 0.5), (0.02, 4, 4.0), (0.9, 1, 0.9), (1.0, 4, 1.0), (1.5, 4, 1.5)],
+)
+def test_a_rate_limit_that_asks_for_a_moment_has_a_floor(asked: float, attempt: int, expected: float) -> None:
+    """What is shorter than the first wait counts for nothing; what is as long counts alone."""
+    assert expected == wait_seconds(POLICY, attempt, failure(ErrorClass.RATE, retry_after=asked), 0.0)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.25, 0.999])
+def test_no_jitter_makes_the_wait_after_a_rate_limit_collapse(jitter: float) -> None:
+    """Half of the backoff at the least, whatever is drawn."""
+    for attempt in range(1, 20):
+        half = min(8.0, 2.0 ** (attempt - 1)) / 2
+        assert half <= wait_seconds(POLICY, attempt, failure(ErrorClass.RATE), jitter)
+        assert half <= wait_seconds(POLICY, attempt, failure(ErrorClass.RATE, retry_after=0.0), jitter)
+
+
 def test_without_an_error_the_backoff_counts() -> None:
     assert 0.5 == wait_seconds(POLICY, 1, None, 0.0)

@@ -150,9 +150,8 @@ def test_an_answer_is_stored_before_its_sender_returns(tmp_path: Path) -> None:
                 found.append(stored and stored.kind)
         return found
 
-    assert ["completion", None, None, None, "request", "policy", "schema_too_complex", None, None] == asyncio.run(
-        scene()
-    )
+    stored = ["completion", None, None, None, "request", "policy", "schema_too_complex", None, None, "output"]
+    assert stored == asyncio.run(scene())
 
 
 def test_a_fault_in_judging_costs_one_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

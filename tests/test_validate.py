@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator, model_validator
 
 from extract import checks
-from extract.records import Completion, Issue, Outcome, Record, Usage
+from extract.records import Completion, Issue, Outcome, Record, ToolCall, Usage
+from extract.salvage import Answer
 from extract.schema import compile_schema
-from extract.validate import Judge
+from extract.validate import Judge, answer_of, root_of
 from extract.verbatim import Verbatim
 
 RECORD = Record(key="k", position=0, cells={"text": "ACME 1.234,50 on 02/05/2018"})
@@ -48,7 +50,12 @@ def codes(outcome: Outcome) -> list[tuple[str, str, str]]:
     [
         ('{"a": 1}', "length", None, ("parse", "output.truncated", "$")),
         ('{"a": 1}', "content_filter", None, ("parse", "policy.content_filter", "$")),
-        ('{"a": 1}', "tool_calls", None, ("parse", "output.finish_reason", "$")),
+        ('{"a": 1}', "tool_calls", None, ("parse", "output.tool_call", "$")),
+        ("", "function_call", None, ("parse", "output.tool_call", "$")),
+        ('{"a": 1}', "loop", None, ("parse", "output.loop", "$")),
+        ('{"a": 1}', "error", None, ("parse", "output.error", "$")),
+        ('{"a": 1}', "recitation", None, ("parse", "output.finish_reason", "$")),
+        ("", "length", None, ("parse", "output.truncated", "$")),
         ('{"a": 1}', None, None, ("parse", "output.finish_reason", "$")),
         ('{"a": 1}', "", None, ("parse", "output.finish_reason", "$")),
         (None, "stop", "I cannot", ("request", "policy.refusal", "$")),
@@ -56,6 +63,8 @@ def codes(outcome: Outcome) -> list[tuple[str, str, str]]:
         ("", "stop", "", ("parse", "output.empty", "$")),
         (" \n", "stop", None, ("parse", "output.empty", "$")),
         ("Here you are: {}", "stop", None, ("parse", "parse.json", "$")),
+        ('{"a": 1} {"a": 2}', "stop", None, ("parse", "parse.ambiguous", "$")),
+        ('{"a": ', "stop", None, ("parse", "parse.truncated", "$")),
         ('{"a": 1, "a": 1}', "stop", None, ("parse", "parse.duplicate_key", "$")),
         ('{"a": NaN}', "stop", None, ("parse", "parse.number", "$")),
         ("[1]", "stop", None, ("schema", "schema.type", "$")),
@@ -307,6 +316,50 @@ def test_a_datetime_without_zone_flags_its_row() -> None:
     """Taken as UTC, and said so."""
     outcome = field(dt.datetime, '"2024-01-02T03:04:05"')
     assert ("naive_datetime:$.a",) == outcome.flags
+
+
+def test_thoughts_that_used_up_the_tokens_are_told() -> None:
+    """The same code as a cut answer, another thing to do."""
+    model = create_model("M", a=(int, ...))
+    assert "thoughts" in judge(model, "", finish="length").issues[0].message
+    assert "thoughts" not in judge(model, '{"a": ', finish="length").issues[0].message
+
+
+@pytest.mark.parametrize(("content", "finish"), [("", "stop"), (None, "stop"), ('{"a": 1}', "tool_calls")])
+def test_a_tool_call_is_no_answer(content: str | None, finish: str) -> None:
+    """Its name is said; with an answer that is whole it does not matter."""
+    calls = (ToolCall("1", "look_up", "{}"), ToolCall("2", "add", "{}"))
+    schema = compile_schema(create_model("M", a=(int, ...)))
+    completion = Completion(content, finish, "m", Usage(), b"", tool_calls=calls)
+    outcome = Judge(schema, (), ["text"])(RECORD, completion)
+    assert [("parse", "output.tool_call", "$")] == codes(outcome)
+    assert "look_up, add" == outcome.issues[0].value
+    assert Judge(schema, (), ["text"])(RECORD, replace(completion, content='{"a": 1}', finish_reason="stop")).ok
+
+
+@pytest.mark.parametrize("content", ['```{"a": "2024-01-02T03:04:05"}```', '```{"a": 1}```', '```{"a": 1', "", None])
+def test_flags_are_those_of_reading_then_of_the_text_then_of_the_values(content: str | None) -> None:
+    """Whatever the outcome, and the same each time."""
+    judge_it = Judge(compile_schema(create_model("M", a=(dt.datetime, ...))), (), ["text"])
+    completion = Completion(content, "stop", "m", Usage(), b"", flags=("sse_error", "early"))
+    outcome = judge_it(RECORD, completion)
+    more = ("fenced",) if (content or "").endswith("```") else ()
+    more += ("naive_datetime:$.a",) if outcome.ok else ()
+    assert ("sse_error", "early", *more) == outcome.flags
+    assert outcome == judge_it(RECORD, completion)
+    assert completion.flags == judge_it(RECORD, replace(completion, finish_reason="length")).flags
+
+
+def test_answers_are_read_without_a_record_too() -> None:
+    """As parts of a record are: the value with its flags, or the issue."""
+    schema = compile_schema(create_model("M", a=(int, ...)))
+    found = answer_of(Completion('```\n{"a": 1}\n```', "stop", "m", Usage(), b""), root_of(schema))
+    assert Answer({"a": 1}, ("fenced",)) == found
+    refused = answer_of(Completion('{"a": 1,}', "stop", "m", Usage(), b""), root_of(schema))
+    assert isinstance(refused, Issue)
+    assert "parse.json" == refused.code
+    mended = answer_of(Completion('{"a": 1,}', "stop", "m", Usage(), b""), root_of(schema), mend_json=True)
+    assert Answer({"a": 1}, ("repaired",)) == mended
 
 
 @given(content=st.text() | st.text(alphabet='{}[]":,a1.e-\\ ').map(lambda text: f'{{"a": {text}}}'))

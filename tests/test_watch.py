@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import extract
 from extract import BadRequestError, Limits, Pipeline, Retry, RunStopped
-from extract.errors import ErrorClass
+from extract.errors import MEDIA_UNREACHABLE, ErrorClass
 from extract.job import WIDTH_FACTOR, WIDTH_FLOOR
 from extract.testing import Call, Reply, ScriptedServer
 from extract.watch import ALIKE, SILENT, Watch
@@ -86,6 +86,13 @@ def test_records_that_are_too_long_are_their_own_fault() -> None:
     too_long = BadRequestError("long", kind=ErrorClass.REQUEST, status=400, code="context_length_exceeded")
     assert [None] * 20 == [watch.refusal(str(number), too_long) for number in range(20)]
     assert [] == watch.refused
+
+
+def test_files_that_cannot_be_fetched_are_their_own_fault() -> None:
+    """The hosts of the first records' files may all keep robots out; the run goes on."""
+    watch = Watch()
+    unreachable = BadRequestError("robots", kind=ErrorClass.REQUEST, status=400, code=MEDIA_UNREACHABLE)
+    assert [None] * 20 == [watch.refusal(str(number), unreachable) for number in range(20)]
 
 
 def test_refusals_in_committed_shards_do_not_stand_either(tmp_path: Path) -> None:

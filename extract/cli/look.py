@@ -132,7 +132,7 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
 
 
 def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:
-    from extract.sinks import QUARANTINE, TABLE, count_rows, folders_of, read_shards
+    from extract.sinks import QUARANTINE, TABLE, children_of, count_rows, read_shards
 
     table_format = manifest["table_format"]
     table = read_shards(run_dir / TABLE, table_format).slice(0, rows)
@@ -141,7 +141,7 @@ def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:
     shown = table.select([name for name in table.column_names if not name.startswith("_")]).to_pandas()
     failed = read_shards(run_dir / QUARANTINE, table_format).slice(0, rows)
     parts = ["", "table:", shown.to_string(index=False, max_colwidth=40)]
-    if children := folders_of(manifest)[2:]:
+    if children := children_of(manifest):
         parts += ["", "child tables:"]
         parts += [f"{name}: {count_rows(run_dir / name, table_format):,} rows" for name in children]
     if failed.num_rows:

@@ -1,5 +1,7 @@
 """The wire: one attempt per call, errors as types."""
 
-from extract.client.exchange import Client, completion_from
+from extract.client.exchange import Client, auth_headers
+from extract.client.reading import completion_from
+from extract.client.transport import default_transport
 
-__all__ = ["Client", "completion_from"]
+__all__ = ["Client", "auth_headers", "completion_from", "default_transport"]

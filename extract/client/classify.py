@@ -1,243 +1,314 @@
 """One failed answer (status, headers, body) as one typed error: the table of error classes in code.
 
-The status alone misleads (a 429 may be an empty account, a 200 an error), so the code and type of the body count first.
+The status alone misleads (a 429 may be an empty account, a 200 an error), so what the body names counts first: its
+codes, then its own status or that of the answer. Words count last, and only where the wire has nothing else; each such
+rule says why.
 """
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
 from extract import errors
+from extract.client.envelope import (
+    MAX_BODY,
+    code_of,
+    codes_of,
+    detail_of,
+    details_of,
+    has_error,
+    headers_in,
+    message_of,
+    status_of,
+)
+from extract.client.headers import duration, limits_in, lowered, retry_after, wait_in
 from extract.errors import APIError, ErrorClass
 
-MAX_BODY = 64 * 1024  # of an error answer kept; gateways send whole HTML pages
-_TITLE = re.compile(rb"<title>(.{0,200}?)</title>", re.IGNORECASE | re.DOTALL)
+__all__ = ["MAX_BODY", "RULES", "Rule", "error_from", "has_error", "retry_after"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """First rule that fits decides: `codes` (of the body, lower case) or `statuses`."""
+    """When an answer means `kind`: the first rule that has one of its codes, else the first that has its status.
+
+    `words` (regular expressions, in lower case) are looked for last, and only in an answer that would otherwise be one
+    of `instead_of`; not where the server says to try again within `unless_within` seconds. `code` is the error's code
+    from then on, whatever the server called it.
+    """
 
     kind: ErrorClass
     error: type[APIError]
     codes: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
+    words: tuple[str, ...] = ()
+    instead_of: frozenset[ErrorClass] = frozenset()
+    unless_within: float | None = None
+    code: str | None = None
     hint: str | None = None
+
+
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
 _KEY_HINT = "set EXTRACT_API_KEY to a valid key, then run the same command again"
 _BALANCE_HINT = "top up the account, then run the same command again"
+_DAY_HINT = "the quota of the day is used up; run the same command again tomorrow"
 _MODEL_HINT = "check EXTRACT_BASE_URL, EXTRACT_DIALECT and the model's name (EXTRACT_MODEL or --set model.name=…)"
+_ACCESS_HINT = "this key or account may not use the model; ask for access, or name another model"
+_POLICY_HINT = "the provider refuses this content"
+_LONG_HINT = "shorten the record, or lower model.max_tokens: both count"
+_MEDIA_HINT = "the provider cannot fetch this file; send its bytes, or an address that is open to everybody"
+_SCHEMA_HINT = "ask for the fields in several requests (Pipeline(split_fields=2)), or make the schema smaller"
+_OUTPUT_HINT = "what the model wrote is refused by its own provider; simplify the schema or the tools"
+_ROOM_HINT = "raise model.max_tokens; thoughts count too"
+_URL_HINT = "is EXTRACT_BASE_URL the address of a chat-completions API?"
+_REDIRECT_HINT = (
+    "the endpoint redirects; a key is never sent across a redirect, set EXTRACT_BASE_URL to the final address"
+)
+
+_AUTH, _BALANCE, _CONFIG = ErrorClass.AUTH, ErrorClass.BALANCE, ErrorClass.CONFIG
+_REQUEST, _RATE, _TRANSIENT = ErrorClass.REQUEST, ErrorClass.RATE, ErrorClass.TRANSIENT
+_SHORT_WAIT = 300.0  # seconds; a rolling quota of the day that opens again so soon is a matter of pace
 
 RULES: tuple[Rule, ...] = (
+    # codes, and the statuses that go with them
     Rule(
-        ErrorClass.BALANCE,
+        _BALANCE,
         errors.InsufficientBalanceError,
-        frozenset(
-            {"insufficient_quota", "insufficient_user_quota", "insufficient_balance", "billing_hard_limit_reached"}
+        _codes(
+            "insufficient_quota insufficient_user_quota insufficient_balance insufficient_credits billing_error "
+            "billing_hard_limit_reached billing_not_active budget_exceeded not_enough_balance "
+            "pre_consume_token_quota_failed openrouter_key_limit openrouter_workspace_budget "
+            "openrouter_guardrail_budget"
         ),
-        frozenset({402}),
-        _BALANCE_HINT,
+        frozenset({402, 433}),  # 433 is KIE's: the key's own allowance is used up
+        hint=_BALANCE_HINT,
     ),
     Rule(
-        ErrorClass.AUTH,
+        _BALANCE,
+        errors.InsufficientBalanceError,
+        _codes("quota_per_day entitlement_daily_limit_exceeded"),
+        hint=_DAY_HINT,
+    ),
+    Rule(
+        _CONFIG,
+        errors.PermissionDeniedError,
+        _codes(
+            "permission_denied permission_error access_denied failed_precondition service_disabled "
+            "unsupported_country_region_territory key_model_access_denied team_model_access_denied"
+        ),
+        frozenset({403}),
+        hint=_ACCESS_HINT,
+    ),
+    Rule(
+        _AUTH,
         errors.AuthenticationError,
-        frozenset({"unauthorized", "invalid_api_key", "api_key_invalid", "authentication_error", "unauthenticated"}),
+        _codes(
+            "unauthorized unauthenticated authentication_error auth_error invalid_api_key api_key_invalid "
+            "api_key_expired expired_key token_not_found_in_db account_deactivated failed_to_auth"
+        ),
         frozenset({401}),
-        _KEY_HINT,
+        hint=_KEY_HINT,
     ),
     Rule(
         ErrorClass.POLICY,
         errors.ContentPolicyError,
-        frozenset({"content_filter", "content_policy_violation", "prompt_blocked", "sensitive_words_detected"}),
-        hint="the provider refuses this content",
+        _codes(
+            "content_filter content_policy_violation content_moderation moderation_blocked prompt_blocked "
+            "sensitive_words_detected flagged_input data_inspection_failed violation_fee.grok.csam"
+        ),
+        hint=_POLICY_HINT,
     ),
-    Rule(ErrorClass.RATE, errors.RateLimitError, frozenset({"rate_limit_exceeded", "rate_limit_unavailable"})),
     Rule(
-        ErrorClass.CONFIG,
+        _REQUEST,
+        errors.BadRequestError,
+        _codes("context_length_exceeded exceed_context_size_error string_above_max_length"),
+        frozenset({413}),
+        code=errors.TOO_LONG,
+        hint=_LONG_HINT,
+    ),
+    Rule(
+        _REQUEST,
+        errors.BadRequestError,
+        _codes("invalid_image_url image_fetch_failed"),
+        code=errors.MEDIA_UNREACHABLE,
+        hint=_MEDIA_HINT,
+    ),
+    Rule(
+        ErrorClass.OUTPUT,
+        errors.OutputError,
+        _codes("tool_use_failed json_validate_failed output_parse_failed"),
+        hint=_OUTPUT_HINT,
+    ),
+    Rule(ErrorClass.OUTPUT, errors.OutputError, _codes("max_tokens_exceeded"), hint=_ROOM_HINT),
+    Rule(
+        _RATE,
+        errors.RateLimitError,
+        _codes(
+            "rate_limit_exceeded rate_limit_unavailable rate_limit_error rate_limited too_many_requests "
+            "throttling_error token_concurrency_limit_reached openrouter_in_flight_budget"
+        ),
+    ),
+    Rule(
+        _CONFIG,
         errors.NotFoundError,
-        frozenset({"model_not_found", "model_not_available"}),
+        _codes("model_not_found model_not_available model_not_supported invalid_model deploymentnotfound"),
         frozenset({404, 405}),
-        _MODEL_HINT,
-    ),
-    Rule(
-        ErrorClass.CONFIG,
-        errors.PermissionDeniedError,
-        frozenset({"permission_denied"}),
-        frozenset({403}),
         hint=_MODEL_HINT,
     ),
-    Rule(ErrorClass.REQUEST, errors.BadRequestError, frozenset({"invalid_argument"})),
-    Rule(ErrorClass.RATE, errors.RateLimitError, statuses=frozenset({429})),
-    Rule(ErrorClass.TRANSIENT, errors.ServerError, statuses=frozenset({408, 409, 425})),
-    Rule(ErrorClass.REQUEST, errors.BadRequestError, statuses=frozenset(range(400, 500))),
-    Rule(ErrorClass.TRANSIENT, errors.ServerError, statuses=frozenset(range(500, 600))),
+    Rule(_REQUEST, errors.BadRequestError, _codes("invalid_argument")),
     Rule(
-        ErrorClass.CONFIG,
-        errors.APIError,
-        statuses=frozenset(range(300, 400)),
-        hint="the endpoint redirects; a key is never sent across a redirect, set EXTRACT_BASE_URL to the final address",
+        _TRANSIENT,
+        errors.ServerError,
+        _codes(
+            "server_error overloaded_error service_unavailable capacity_exceeded empty_response channel "
+            "get_channel_failed do_request_failed bad_response_body read_response_body_failed"
+        ),
+    ),
+    # statuses alone
+    Rule(_RATE, errors.RateLimitError, statuses=frozenset({429})),
+    Rule(
+        _TRANSIENT,
+        errors.ServerError,
+        statuses=frozenset({408, 409, 425, 455, 498, 499}),  # 455 is KIE's: under maintenance; 498 Groq's: no capacity
+    ),
+    Rule(_REQUEST, errors.BadRequestError, statuses=frozenset(range(400, 500))),
+    Rule(_TRANSIENT, errors.ServerError, statuses=frozenset(range(500, 600))),
+    Rule(_CONFIG, errors.APIError, statuses=frozenset(range(300, 400)), hint=_REDIRECT_HINT),
+    # words
+    Rule(  # Google has one code for every wrong argument, and gateways hide the 400 behind other statuses
+        ErrorClass.SCHEMA,
+        errors.BadRequestError,
+        words=("too many states",),
+        instead_of=frozenset({_REQUEST, _RATE, _TRANSIENT}),
+        hint=_SCHEMA_HINT,
+    ),
+    Rule(  # most servers have no code for it, some a 500, and one that is over the limit of a minute alone has a 429
+        _REQUEST,
+        errors.BadRequestError,
+        words=(
+            r"context (?:length|size|window)",
+            r"maximum number of tokens allowed",
+            r"prompt is too long",
+            r"request too large for",
+        ),
+        instead_of=frozenset({_REQUEST, _RATE, _TRANSIENT}),
+        code=errors.TOO_LONG,
+        hint=_LONG_HINT,
+    ),
+    Rule(  # the status is that of whoever failed to fetch: 400, 403, 404, 422, 429 or 500
+        _REQUEST,
+        errors.BadRequestError,
+        words=(
+            r"failed to (?:get|fetch|download) (?:the |an? )?(?:file|image|video|media)",
+            r"(?:cannot|could not|unable to) (?:fetch|download|access) (?:content|the (?:file|image|url))",
+            r"(?:timeout|error) while downloading",
+            r"url_(?:roboted|error|timeout|unreachable)",
+        ),
+        instead_of=frozenset({_REQUEST, _CONFIG, _RATE, _TRANSIENT}),
+        code=errors.MEDIA_UNREACHABLE,
+        hint=_MEDIA_HINT,
+    ),
+    Rule(  # said in a stream by gateways that have statuses as codes, and as a plain 400
+        ErrorClass.OUTPUT,
+        errors.OutputError,
+        words=(r"token limit reached", r"max_tokens or model output limit was reached"),
+        instead_of=frozenset({_REQUEST, _TRANSIENT}),
+        hint=_ROOM_HINT,
+    ),
+    Rule(  # a 422 or 403 of most gateways has no code for it
+        ErrorClass.POLICY,
+        errors.ContentPolicyError,
+        words=(
+            r"content[ _](?:management )?policy",
+            r"flagged (?:as|by|for)",
+            r"prohibited[ _]content",
+            r"usage polic(?:y|ies)",
+        ),
+        instead_of=frozenset({_REQUEST, _CONFIG}),
+        hint=_POLICY_HINT,
+    ),
+    Rule(  # an account that is empty has a 400, 403 or 429 without a code at several providers
+        _BALANCE,
+        errors.InsufficientBalanceError,
+        words=(
+            r"insufficient (?:account )?(?:balance|credits?|funds|quota)",
+            r"credits? (?:balance is too low|insufficient)",
+            r"余额不足",
+            r"欠费",
+        ),
+        instead_of=frozenset({_REQUEST, _CONFIG, _RATE, _TRANSIENT}),
+        hint=_BALANCE_HINT,
+    ),
+    Rule(  # the code is that of every rate limit; a rolling quota opens again soon, and then it is one
+        _BALANCE,
+        errors.InsufficientBalanceError,
+        words=(r"per[ _-]?day", r"daily (?:quota|limit)"),
+        instead_of=frozenset({_RATE}),
+        unless_within=_SHORT_WAIT,
+        hint=_DAY_HINT,
+    ),
+    Rule(  # Google's answer to a wrong key is the 400 of every wrong argument; others say it under HTTP 200
+        _AUTH,
+        errors.AuthenticationError,
+        words=(r"api key not valid", r"(?:invalid|incorrect) api[ -]?key"),
+        instead_of=frozenset({_REQUEST, _TRANSIENT}),
+        hint=_KEY_HINT,
+    ),
+    Rule(  # limits that come as a 400, a 500 or under HTTP 200
+        _RATE,
+        errors.RateLimitError,
+        words=(r"exceeded token budget", r"too many requests", r"rate[ -]limit(?:ed| reached| exceeded)"),
+        instead_of=frozenset({_REQUEST, _TRANSIENT}),
     ),
 )
-_OTHERWISE = Rule(ErrorClass.TRANSIENT, errors.InvalidResponseError)
-_QUOTA_PER_DAY = Rule(
-    ErrorClass.BALANCE,
-    errors.InsufficientBalanceError,
-    hint="the quota of the day is used up; run the same command again tomorrow",
-)
-_SCHEMA_TOO_COMPLEX = Rule(
-    ErrorClass.SCHEMA,
-    errors.BadRequestError,
-    hint="ask for the fields in several requests (Pipeline(split_fields=2)), or make the schema smaller",
-)
-_RATE = next(rule for rule in RULES if 429 in rule.statuses)
-_TOO_MANY_STATES = "too many states"
-_OF_THE_REQUEST = (ErrorClass.REQUEST, ErrorClass.RATE, ErrorClass.TRANSIENT)  # gateways hide a 400 behind others
-_TOKEN_BUDGET = "exceeded token budget"  # noqa: S105  # a rate limit that comes as a 400
-_DELAY = re.compile(r"(\d+(?:\.\d+)?)s")
-_TRY_AGAIN_IN = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)\b", re.IGNORECASE)
+_OTHERWISE = Rule(_TRANSIENT, errors.InvalidResponseError, hint=_URL_HINT)
 
 
-def error_from(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
-    """The typed error of one failed answer."""
-    detail = _detail(body)
-    message = _message(detail, body)
-    rule = _rule(detail, message, status)
-    code = detail.get("code") or detail.get("type")
-    asked = retry_after(headers)
+def error_from(status: int, headers: Mapping[str, str], body: bytes, rules: Sequence[Rule] = RULES) -> APIError:
+    """The typed error of one failed answer, or of one event of a stream that began with HTTP 200."""
+    given = lowered(headers)
+    detail = detail_of(body)
+    message = message_of(detail, body)
+    rule = _rule(rules, codes_of(detail), status_of(detail, status), message.lower())
     return rule.error(
         f"{status}: {message}",
         kind=rule.kind,
         status=status,
-        code=None if code is None else str(code)[:200],
-        request_id=headers.get("x-request-id") or headers.get("request-id"),
-        retry_after=_delay_in_body(detail, message) if asked is None else asked,
+        code=rule.code or code_of(detail),
+        request_id=given.get("x-request-id") or given.get("request-id"),
+        retry_after=_wait(rule.kind, given, detail, message),
         hint=rule.hint,
         body=body[:MAX_BODY],
     )
 
 
-def has_error(document: Any) -> bool:
-    """Whether the JSON body of an HTTP 200 is an error, as {"error": …}, {"code": 401}, {"detail": …}."""
-    if isinstance(document, list):
-        return any(has_error(item) for item in document)
-    if not isinstance(document, dict):
-        return False
-    code = document.get("code")
-    refused = _is_status(str(code)) and int(code) >= 400 if isinstance(code, int | str) else False
-    if document.get("error") or refused or document.get("success") is False:
-        return True
-    choices = document.get("choices")
-    if not choices:
-        return isinstance(document.get("detail"), str)
-    return any(isinstance(choice, dict) and _holds_error(choice) for choice in choices if isinstance(choices, list))
-
-
-def _holds_error(choice: Mapping[str, Any]) -> bool:
-    message = choice.get("message")
-    return bool(choice.get("error") or (isinstance(message, dict) and message.get("error")))
-
-
-def _is_status(text: str) -> bool:
-    """Three digits; a longer number is a code of the server's own."""
-    return len(text) == 3 and text.isascii() and text.isdecimal()
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that the server asks to wait (`retry-after-ms`, `retry-after` in seconds or as a date), else None."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip().removesuffix("s")
-        try:
-            seconds = float(text) * scale
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):
-            return seconds
-    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    if date is None:
-        return None
-    try:
-        return max(0.0, email.utils.mktime_tz(date) - (time.time() if now is None else now))
-    except (OverflowError, ValueError):
-        return None
-
-
-def _rule(detail: Mapping[str, Any], message: str, status: int) -> Rule:
-    items = _items(detail)
-    codes = {str(detail[key]).lower() for key in ("code", "type", "status") if detail.get(key) is not None}
-    codes |= {str(item["reason"]).lower() for item in items if item.get("reason")}
-    status = next((int(code) for code in sorted(codes) if _is_status(code) and 400 <= int(code) < 600), status)
-    by_code = next((rule for rule in RULES if rule.codes & codes), None)
-    by_status = next((rule for rule in RULES if status in rule.statuses), None)
+def _rule(rules: Sequence[Rule], codes: set[str], status: int, message: str) -> Rule:
+    by_code = next((rule for rule in rules if rule.codes & codes), None)
+    by_status = next((rule for rule in rules if status in rule.statuses), None)
     found = by_code or by_status or _OTHERWISE
-    if found.kind is ErrorClass.RATE and any("PerDay" in str(item.get("violations")) for item in items):
-        return _QUOTA_PER_DAY
-    if found.kind in _OF_THE_REQUEST and _TOO_MANY_STATES in message.lower():
-        return _SCHEMA_TOO_COMPLEX
-    if found.kind is ErrorClass.REQUEST and _TOKEN_BUDGET in message.lower():
-        return _RATE
-    return found
+    return next((rule for rule in rules if _says(rule, found, message)), found)
 
 
-def _items(detail: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Google's `details`: reasons, quotas, how long to wait."""
-    items = detail.get("details")
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+def _says(rule: Rule, found: Rule, message: str) -> bool:
+    """Whether words make this the rule, instead of the one that code and status found."""
+    if found.kind not in rule.instead_of or not any(re.search(word, message) for word in rule.words):
+        return False
+    if rule.unless_within is None:
+        return True
+    wait = wait_in(message, only="try again")  # "retry in" is Google's, who says it of quotas of a day as well
+    return wait is None or wait > rule.unless_within
 
 
-def _delay_in_body(detail: Mapping[str, Any], message: str) -> float | None:
-    """Seconds to wait as the body says: `retryDelay: "5s"`, or "try again in 41.7s" in its text."""
-    for item in _items(detail):
-        found = _DELAY.fullmatch(str(item.get("retryDelay")))
-        if found:
-            return float(found[1])
-    found = _TRY_AGAIN_IN.search(message)
-    return float(found[1]) * (0.001 if found[2].lower() == "ms" else 1.0) if found else None
-
-
-def _detail(body: bytes) -> dict[str, Any]:
-    """The error object of any of the envelopes: {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}.
-
-    A message that is itself such an envelope, as text, is opened too.
-    """
-    detail = _envelope(body)
-    message = detail.get("message")
-    inner = _envelope(message) if isinstance(message, str) and message.lstrip().startswith(("{", "[")) else {}
-    return {**detail, **inner}
-
-
-def _envelope(body: bytes | str) -> dict[str, Any]:
-    try:
-        document = from_json(body)
-    except ValueError:
-        return {}
-    if isinstance(document, list) and document:
-        document = next((item for item in document if isinstance(item, dict) and item.get("error")), document[0])
-    if not isinstance(document, dict):
-        return {"message": str(document)}
-    error = document.get("error")
-    if isinstance(error, dict):
-        return error
-    return {**document, "message": error} if isinstance(error, str) and error else document
-
-
-def _message(detail: Mapping[str, Any], body: bytes) -> str:
-    """What the server says; gateways keep the cause in `metadata.raw`."""
-    said = detail.get("message") or detail.get("msg") or detail.get("detail") or _page_title(body) or "no message"
-    metadata = detail.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    return f"{said}: {raw}"[:2000] if raw else str(said)[:2000]
-
-
-def _page_title(body: bytes) -> str | None:
-    found = _TITLE.search(body[:MAX_BODY])
-    if found:
-        return found.group(1).decode("utf-8", "replace").strip()
-    return body[:200].decode("utf-8", "replace").strip() or None
+def _wait(kind: ErrorClass, headers: Mapping[str, str], detail: Mapping[str, Any], message: str) -> float | None:
+    """Seconds to wait: of the header, of the body's fields, of its text, of the allowance that is used up."""
+    upstream = headers_in(detail)
+    fields = [duration(str(item.get("retryDelay"))) for item in details_of(detail)]
+    found = [retry_after(headers), retry_after(upstream), *fields, wait_in(message)]
+    if kind is _RATE:
+        found += [limits_in(headers).wait, limits_in(upstream).wait]
+    return next((seconds for seconds in found if seconds is not None), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
@@ -23,13 +24,37 @@ def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncB
     from pyreqwest.client import ClientBuilder
     from pyreqwest.compatibility.httpx import HttpxTransport
     from pyreqwest.exceptions import PyreqwestError
+    from pyreqwest.request import RequestBuilder
+
+    class Body(httpx.AsyncByteStream):
+        """The library's own waits until it has 64 KB, and translates no error that comes while a body is read."""
+
+        def __init__(self, response: httpx.Response, body: httpx.AsyncByteStream) -> None:
+            self._reader = response.extensions["pyreqwest_response"].body_reader
+            self._body = body
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                while (chunk := await self._reader.read_chunk()) is not None:
+                    yield bytes(chunk)
+            except PyreqwestError as error:
+                raise httpx.ReadError(str(error)) from error
+
+        async def aclose(self) -> None:
+            await self._body.aclose()
 
     class Transport(HttpxTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
-                return await super().handle_async_request(request)
+                response = await super().handle_async_request(request)
             except PyreqwestError as error:  # a kind that the library does not translate
                 raise httpx.TransportError(str(error)) from error
+            if isinstance(response.stream, httpx.AsyncByteStream):
+                response.stream = Body(response, response.stream)
+            return response
+
+        def _map_body(self, builder: RequestBuilder, request: httpx.Request) -> RequestBuilder:
+            return super()._map_body(builder, request).streamed_read_buffer_limit(0)
 
     builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
     return Transport((builder.no_proxy() if loopback else builder).build())

@@ -1,16 +1,15 @@
-"""The HTTP side of the local API: routes, key, size limit and ledger round an engine.
+"""The HTTP side of the API: routes, key, limits and ledger round an engine.
 
-`reasoning_effort` and `include_thoughts` are accepted and ignored: the local model does not think. So are unknown
-fields and the model's name, which lets a pipeline written for another model run here unchanged.
+Unknown fields are ignored, and so is the model's name unless the engine has several models: a pipeline written for
+another model runs here unchanged.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import hmac
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -19,103 +18,147 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from extract.server.wire import (
-    ChatResult,
-    Engine,
-    Json,
-    WireError,
-    answer_body,
-    bad_request,
-    read_call,
-    unauthorized,
-)
+from extract.server.answers import Answer, encoded
+from extract.server.engine import ChatCall, Engine, Json, Pieces
+from extract.server.ledger import GONE, Entry, Ledger
+from extract.server.refusals import WireError, bad_request, server_error, too_many, unauthorized
+from extract.server.sse import EventStream, next_of, unless_gone
+from extract.server.wire import read_call
 
-MAX_BODY = 16 * 1024 * 1024
+MAX_BODY = 16 * 1024 * 1024  # bytes
+MAX_WAITING = 256  # requests beside those that are worked on
+KEEP_ALIVE = 10.0  # seconds
+PATIENCE = 8  # times the size of a body
 
 
 def create_app(
-    engine: Engine, *, api_key: str | None = None, ledger: Path | None = None, hosts: Sequence[str] = ()
-) -> Starlette:
+    engine: Engine,
+    *,
+    api_key: str | None = None,
+    ledger: Path | None = None,
+    hosts: Sequence[str] = (),
+    max_body: int = MAX_BODY,
+    max_waiting: int = MAX_WAITING,
+    keep_alive: float = KEEP_ALIVE,
+    faults: str | None = None,
+    seed: int = 0,
+) -> ASGIApp:
     """The ASGI app. Every /v1 request must carry `api_key`, if set; `ledger` gets a JSON line per chat request.
 
     `hosts`: the names that requests may call this server by, none for any; on loopback they keep out pages whose own
-    name was made to point at this machine.
+    name was made to point at this machine. `max_body` is in bytes; over `max_waiting` requests that wait for the
+    engine the answer is a 429; `keep_alive` seconds without a token put a comment into a stream. `faults` is a profile
+    of faults to show, with its `seed`.
     """
-    api = _Api(engine, api_key, Ledger(ledger))
-    return Starlette(
+    api = _Api(engine, api_key, Ledger(ledger), max_body, engine.slots + max_waiting, keep_alive)
+    app = Starlette(
         routes=[
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
+            Route("/{model:path}/v1/chat/completions", api.chat, methods=["POST"]),
             Route("/v1/models", api.models, methods=["GET"]),
+            Route("/v1/balance", api.balance, methods=["GET"]),
             Route("/health", api.health, methods=["GET"]),
             Route("/ledger", api.counts, methods=["GET"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts or ["*"])],
-        exception_handlers={WireError: _refused, HTTPException: _not_found},
+        exception_handlers={WireError: _refused, HTTPException: _not_found, Exception: _failed},
     )
+    if faults is None:
+        return app
+    from extract.server.faults import with_faults
 
-
-class Ledger:
-    """Counts chat requests as they arrive and as they are answered, and writes a line about each to a file."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self.requests = 0
-        self.completions = 0
-
-    def arrived(self) -> int:
-        """The number of a request that has just come in, from 1."""
-        self.requests += 1
-        return self.requests
-
-    def answered(self, number: int, status: int, raw: bytes, result: ChatResult | None) -> None:
-        """Record the outcome of request `number`."""
-        self.completions += result is not None
-        if self._path is None:
-            return
-        line = {
-            "request": number,
-            "time": datetime.now(UTC).isoformat(),
-            "status": status,
-            "prompt_tokens": result.prompt_tokens if result else None,
-            "completion_tokens": result.completion_tokens if result else None,
-            "sha256": hashlib.sha256(raw).hexdigest(),
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    return with_faults(app, faults, seed)
 
 
 class _Api:
-    def __init__(self, engine: Engine, api_key: str | None, ledger: Ledger) -> None:
+    def __init__(
+        self, engine: Engine, api_key: str | None, ledger: Ledger, max_body: int, most: int, keep_alive: float
+    ) -> None:
         self._engine, self._api_key, self._ledger = engine, api_key, ledger
+        self._max_body, self._most, self._keep_alive = max_body, most, keep_alive
 
     async def chat(self, request: Request) -> Response:
-        number, raw, result, status = self._ledger.arrived(), b"", None, 500
+        entry = self._ledger.arrived(request.url.path, request.headers)
         try:
             self._check_key(request)
             _check_type(request)
-            raw = await _read(request)
-            result = await self._engine.complete(read_call(_decode(raw)))
+            entry.raw = await _read(request, self._max_body)
+            call = read_call(_with_model(_decode(entry.raw), request.path_params.get("model")))
+            entry.stream = call.stream
+            if self._ledger.in_work >= self._most:
+                raise too_many(self._most)
+            entry.begin()
+            answer = Answer(self._engine.model or str(call.body.get("model") or ""))
+            give = self._streamed if call.stream else self._whole
+            response = await give(request, call, answer, entry)
+        except WireError as error:
+            entry.close(error.status)
+            raise
+        except BaseException:
+            entry.close()
+            raise
+        if response is None:
+            entry.close(GONE)
+            return Response(status_code=GONE)
+        return response
+
+    async def _whole(self, request: Request, call: ChatCall, answer: Answer, entry: Entry) -> Response | None:
+        async def work() -> Response:
+            async for piece in self._watched(call, entry):
+                answer.add(piece)
+            return _json(answer.body())
+
+        return await unless_gone(request.receive, work())
+
+    async def _streamed(self, request: Request, call: ChatCall, answer: Answer, entry: Entry) -> Response | None:
+        pieces = self._watched(call, entry)
+        first = asyncio.ensure_future(next_of(pieces))
+        # What is refused before there is anything to send is refused with a status of its own.
+        try:
+            await unless_gone(request.receive, _patience(first, self._keep_alive))
+        except asyncio.CancelledError:
+            first.cancel()
+            raise
+        if first.done():
+            first.result()
+        return EventStream(pieces, first, answer, usage=call.include_usage, interval=self._keep_alive)
+
+    async def _watched(self, call: ChatCall, entry: Entry) -> Pieces:
+        """The engine's pieces, entered in the ledger as they come."""
+        pieces, status = self._engine.stream(call), GONE
+        try:
+            async for piece in pieces:
+                entry.is_billed = True
+                entry.usage = getattr(piece, "usage", None)
+                yield piece
             status = 200
-            return JSONResponse(answer_body(self._engine.model, result))
         except WireError as error:
             status = error.status
             raise
+        except Exception:
+            status = 500
+            raise
         finally:
-            self._ledger.answered(number, status, raw, result)
+            entry.close(status)
+            await pieces.aclose()
 
     async def models(self, request: Request) -> Response:
         self._check_key(request)
-        entry = {"id": self._engine.model, "object": "model", "created": 0, "owned_by": "local"}
-        return JSONResponse({"object": "list", "data": [entry]})
+        return _json({"object": "list", "data": await self._engine.models()})
+
+    async def balance(self, request: Request) -> Response:
+        self._check_key(request)
+        return _json({"success": True, "remain_balance": -1, "used_balance": 0, "unlimited_quota": True})
 
     async def health(self, _: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return _json({"status": "ok"})
 
     async def counts(self, _: Request) -> Response:
-        return JSONResponse({"requests": self._ledger.requests, "completions": self._ledger.completions})
+        return _json(self._ledger.counts())
 
     def _check_key(self, request: Request) -> None:
         if self._api_key is None:
@@ -125,6 +168,10 @@ class _Api:
             raise unauthorized()
 
 
+async def _patience(first: asyncio.Task[object], seconds: float) -> None:
+    await asyncio.wait({first}, timeout=seconds)
+
+
 def _check_type(request: Request) -> None:
     # A page in a browser may send text/plain to this machine unasked; JSON it may not.
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
@@ -132,17 +179,19 @@ def _check_type(request: Request) -> None:
         raise bad_request(f"The content type is {kind}, send application/json.", status=415)
 
 
-async def _read(request: Request) -> bytes:
-    # A body too large is read to its end and thrown away: a client that is still sending would not see the answer.
+async def _read(request: Request, most: int) -> bytes:
+    # A body too large is read on and thrown away, within reason: a client that still sends would not see the answer.
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY:
+        if size > PATIENCE * most:
+            break
+        if size <= most:
             chunks.append(chunk)
         else:
             chunks.clear()
-    if size > MAX_BODY:
-        raise bad_request("The request body is larger than 16 MB.", code="request_too_large", status=413)
+    if size > most:
+        raise bad_request(f"The request body is larger than {most:,} bytes.", code="request_too_large", status=413)
     return b"".join(chunks)
 
 
@@ -153,14 +202,26 @@ def _decode(raw: bytes) -> object:
         raise bad_request("The request body is not valid JSON.") from None
 
 
+def _with_model(body: object, model: str | None) -> object:
+    """The body with the model of the path, which stands where a body says none."""
+    return {"model": model, **body} if model and isinstance(body, dict) else body
+
+
 async def _refused(_: Request, refusal: Exception) -> Response:
     error = cast("WireError", refusal)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return JSONResponse(error.body, status_code=error.status, headers=headers)
+    return _json(error.body, error.status, error.headers)
 
 
 async def _not_found(request: Request, missing: Exception) -> Response:
     error = cast("HTTPException", missing)
     message = f"{request.method} {request.url.path}: {error.detail}."
     body: Json = bad_request(message, code="not_found").body
-    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+    return _json(body, error.status_code, error.headers)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    return _json(server_error("The server failed while it answered.").body, 500)
+
+
+def _json(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(encoded(body), status, headers, media_type="application/json")

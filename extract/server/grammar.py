@@ -17,13 +17,54 @@ Probe = Callable[[Json], bool]
 COMPACT: Json = {"x-guidance": {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}}
 PARTS = ("$defs", "definitions", "properties")
 LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+LITERAL = frozenset({"enum", "const", "default", "examples"})  # hold values, not schemas
+OPENING = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "anyOf", "oneOf"})
 SINGLE = ("items", "additionalProperties")
 DEFINITIONS = ("$defs", "definitions")
 
 
 def grammar_of(schema: Json) -> str:
     """The llguidance grammar of a schema; keys are generated in the order of `properties`."""
-    return "%llguidance {}\nstart: %json " + json.dumps({**COMPACT, **without_ordering(schema)}, ensure_ascii=False)
+    return "%llguidance {}\nstart: " + json_rule(schema)
+
+
+def json_rule(schema: Json) -> str:
+    """The part of a grammar that is JSON by this schema."""
+    return "%json " + json.dumps({**COMPACT, **_closed(without_ordering(schema))}, ensure_ascii=False)
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with its objects closed where it does not say whether they are.
+
+    More properties than those named would be allowed, but a small model goes on naming them to its limit; what fits the
+    closed schema fits the open one. Where objects are merged (allOf), closing one would forbid what the other names.
+    """
+    return schema if '"allOf"' in json.dumps(schema) else _close(schema)
+
+
+def _close(node: Any, *, names: bool = False, merged: bool = False) -> Any:
+    if isinstance(node, list):
+        return [_close(item, merged=merged) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if names:
+        return {key: _close(value) for key, value in node.items()}
+    own = node.get("properties")
+    within = {
+        key: _close(value, names=key in PARTS, merged=key in LISTS and own is not None)
+        for key, value in node.items()
+        if key not in LITERAL
+    }
+    if isinstance(own, dict) and not merged and not OPENING & node.keys() and _suffice(own, node):
+        within["additionalProperties"] = False
+    return {**{key: value for key, value in node.items() if key in LITERAL}, **within}
+
+
+def _suffice(properties: Json, node: Json) -> bool:
+    """Whether the named properties are all that the object needs; False for what is no schema."""
+    required, least = node.get("required", []), node.get("minProperties", 0)
+    named = isinstance(required, list) and all(isinstance(name, str) and name in properties for name in required)
+    return named and isinstance(least, int) and least <= len(properties)
 
 
 def without_ordering(node: Any, *, names: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""The engine: llama.cpp in this process, through xllamacpp, with one schema-bound completion per call.
+"""The text model: llama.cpp in this process, through xllamacpp, with one grammar-bound text per prompt.
 
 Each slot is a llama.cpp of its own with one sequence and its own thread. Sharing one instance between slots would mix
 requests in a batch, and then the same request need not give the same bytes: here nothing else is in the batch.
@@ -12,15 +12,18 @@ import queue
 import re
 import secrets
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from extract.errors import ConfigError
+from extract.server.engine import Json, Prompt, Written
 from extract.server.grammar import blame, grammar_of, without_enum_texts
-from extract.server.wire import ChatCall, ChatResult, Json, WireError, bad_request, server_error
+from extract.server.refusals import WireError, bad_request, shutting_down
+from extract.server.tools import calls_grammar
 
 SLOTS = 2
 # Two threads halve the wait for one answer on an idle machine, but took the same processor time for it; beside other
@@ -31,15 +34,16 @@ QUANTIZATION = r"[.-](I?Q\d\w*|B?F16|F32)$"  # the end of a file name: SmolLM2-1
 DEFAULTS: Json = {"temperature": 0.0, "seed": 0}
 
 
-class LlamaEngine:
-    """Answers calls on `slots` slots, first come first served; `load` or the first call loads the weights."""
+class LlamaModel:
+    """Writes texts on `slots` slots, first come first served; `load` or the first prompt loads the weights."""
 
     def __init__(
         self, weights: Path, *, slots: int = SLOTS, threads: int = THREADS_PER_SLOT, context: int = CONTEXT
     ) -> None:
         """`threads` and `context` (tokens) are per slot."""
         self.model = re.sub(QUANTIZATION, "", weights.stem)
-        self._weights, self._slots, self._threads, self._context = weights, slots, threads, context
+        self.slots = slots
+        self._weights, self._threads, self._context = weights, threads, context
         self._idle: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         self._workers = ThreadPoolExecutor(slots, thread_name_prefix="llama")
         self._loading = threading.Lock()
@@ -51,29 +55,100 @@ class LlamaEngine:
         """Load the weights, once. Raises ConfigError if xllamacpp is absent or cannot read the file."""
         with self._loading:
             if not self._loaded:
-                for _ in range(self._slots):
+                for _ in range(self.slots):
                     llama = _open(self._weights, threads=self._threads, context=self._context)
-                    self._idle.put(_Slot(llama, self._closing, self._accepted))
+                    self._idle.put(_Slot(llama, self._accepted))
                 self._loaded = True
 
-    async def complete(self, call: ChatCall) -> ChatResult:
-        """One completion; waits for a free slot. Raises WireError if the prompt or the schema is refused."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, self._complete, call)
+    async def write(self, prompt: Prompt) -> AsyncGenerator[str | Written, None]:
+        """One text in pieces; waits for a free slot. Raises WireError if the prompt or the schema is refused.
+
+        Closing the generator stops the model at its next token.
+        """
+        heard: asyncio.Queue[str | Written | Exception] = asyncio.Queue()
+        page = _Page(_teller(heard), self._closing)
+        try:
+            work = self._workers.submit(self._write, prompt, page)
+        except RuntimeError:  # the pool is shut down
+            raise shutting_down() from None
+        work.add_done_callback(page.close)
+        try:
+            while True:
+                piece = await heard.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                yield piece
+                if isinstance(piece, Written):
+                    return
+        finally:
+            page.is_unwanted = True
+            work.cancel()
 
     def close(self) -> None:
-        """Stop running generations, refuse waiting ones and free the model."""
+        """Stop running texts, refuse waiting ones and free the model."""
         self._closing.set()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._idle = queue.SimpleQueue()
 
-    def _complete(self, call: ChatCall) -> ChatResult:
+    def _write(self, prompt: Prompt, page: _Page) -> Written:
         self.load()
         # As many workers as slots, so a slot is always idle here.
         slot = self._idle.get_nowait()
         try:
-            return slot.complete(call)
+            return slot.write(prompt, page)
         finally:
             self._idle.put(slot)
+
+
+@dataclass(slots=True)
+class _Page:
+    """A text as it is written, in pieces: told at once, and so that it can be stopped."""
+
+    tell: Callable[[str | Written | Exception], None]
+    closing: threading.Event
+    is_unwanted: bool = False  # nobody waits for it any more
+    finish_reason: str | None = None
+    usage: Json = field(default_factory=dict)
+    refusal: Json = field(default_factory=dict)
+
+    def hear(self, piece: Json) -> bool:
+        """Take one piece; true stops the model."""
+        # Kept, not raised: an exception in a callback does not come through llama.cpp.
+        self.refusal = piece if "error" in piece else self.refusal
+        self.usage = piece.get("usage") or self.usage
+        for choice in piece.get("choices") or []:
+            if text := choice["delta"].get("content"):
+                self.tell(text)
+            self.finish_reason = choice["finish_reason"] or self.finish_reason
+        return self.is_unwanted or self.closing.is_set()
+
+    def written(self) -> Written:
+        """The end of the whole text. Raises WireError if it was refused, or stopped by the server."""
+        _raise_refusal(self.refusal)
+        if self.finish_reason is None:
+            raise shutting_down()
+        return Written(self.finish_reason, self.usage["prompt_tokens"], self.usage["completion_tokens"])
+
+    def close(self, work: Future[Written]) -> None:
+        """Tell how the work ended."""
+        if work.cancelled():
+            self.tell(shutting_down())
+            return
+        error = work.exception()
+        if isinstance(error, Exception):
+            self.tell(error)
+        elif error is None:
+            self.tell(work.result())
+
+
+def _teller(heard: asyncio.Queue[str | Written | Exception]) -> Callable[[str | Written | Exception], None]:
+    loop = asyncio.get_running_loop()
+
+    def tell(piece: str | Written | Exception) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody listens
+            loop.call_soon_threadsafe(heard.put_nowait, piece)
+
+    return tell
 
 
 @dataclass(slots=True)
@@ -81,26 +156,24 @@ class _Slot:
     """One llama.cpp instance, whose cache holds `prefix`; `accepted` are the grammars known to work, shared by all."""
 
     llama: Any
-    closing: threading.Event
     accepted: set[str]
     prefix: str | None = None
 
-    def complete(self, call: ChatCall) -> ChatResult:
-        grammar = {} if call.schema is None else {"grammar": self._grammar(call.schema)}
-        cached = self._settle(call.messages)
-        heard = _Heard(self.closing)
+    def write(self, prompt: Prompt, page: _Page) -> Written:
+        grammar = self._grammar(prompt)
+        cached = self._settle(prompt.messages)
         body = {
             **DEFAULTS,
-            **call.sampling,
+            **prompt.sampling,
             **grammar,
-            "messages": call.messages,
-            "max_tokens": call.max_tokens,
+            "messages": prompt.messages,
+            "max_tokens": prompt.max_tokens,
             "cache_prompt": cached,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        self._ask(body, heard.hear)
-        return heard.result(whole_json=call.schema is not None and "stop" not in call.sampling)
+        self._ask(body, page.hear)
+        return page.written()
 
     def _settle(self, messages: list[dict[str, str]]) -> bool:
         """Bring the cache to all messages but the last, and nothing else. False if there is nothing to reuse.
@@ -123,17 +196,28 @@ class _Slot:
         self.prefix = wanted
         return True
 
-    def _grammar(self, schema: Json) -> str:
+    def _grammar(self, prompt: Prompt) -> Json:
+        if prompt.calls is not None:
+            for tool in prompt.calls.tools:
+                self._require(tool.parameters, "tools", f"the parameters of '{tool.name}'")
+            return {"grammar": calls_grammar(prompt.calls)}
+        if prompt.schema is None:
+            return {}
+        self._require(prompt.schema, "response_format", "the schema")
+        return {"grammar": grammar_of(prompt.schema)}
+
+    def _require(self, schema: Json, param: str, name: str) -> None:
+        """Raises WireError if llama.cpp would drop the grammar of this schema."""
         # The trial empties the cache, so schemas that differ only in the texts of their enums share one: a record's own
         # candidates would else cost it the whole prefix. Any text can stand in an enum.
         kind = grammar_of(without_enum_texts(schema))
-        if kind not in self.accepted:
-            self.prefix = None
-            if not self._enforces(schema):
-                reason = blame(schema, self._enforces)
-                raise bad_request(f"llama.cpp cannot turn the schema into a grammar: {reason}.", "response_format")
-            self.accepted.add(kind)
-        return grammar_of(schema)
+        if kind in self.accepted:
+            return
+        self.prefix = None
+        if not self._enforces(schema):
+            reason = blame(schema, self._enforces)
+            raise bad_request(f"llama.cpp cannot turn {name} into a grammar: {reason}.", param)
+        self.accepted.add(kind)
 
     def _enforces(self, schema: Json) -> bool:
         """Whether llama.cpp really applies the grammar: told to write Z, which starts no JSON value, it must not."""
@@ -154,45 +238,6 @@ class _Slot:
         except ValueError as error:
             raise bad_request(f"llama.cpp refuses the request: {error}") from error
         _raise_refusal(answer or {})
-
-
-@dataclass(slots=True)
-class _Heard:
-    """The answer as it arrives in pieces: heard in pieces so that it can be stopped."""
-
-    closing: threading.Event
-    content: list[str] = field(default_factory=list)
-    finish_reason: str | None = None
-    usage: Json = field(default_factory=dict)
-    refusal: Json = field(default_factory=dict)
-
-    def hear(self, piece: Json) -> bool:
-        """Take one piece; true stops the generation."""
-        # Kept, not raised: an exception in a callback does not come through llama.cpp.
-        self.refusal = piece if "error" in piece else self.refusal
-        self.usage = piece.get("usage") or self.usage
-        for choice in piece.get("choices") or []:
-            self.content.append(choice["delta"].get("content") or "")
-            self.finish_reason = choice["finish_reason"] or self.finish_reason
-        return self.closing.is_set()
-
-    def result(self, *, whole_json: bool) -> ChatResult:
-        """The whole answer. Raises WireError if it was cut short by the server, or is not the JSON it must be."""
-        _raise_refusal(self.refusal)
-        if self.finish_reason is None:
-            raise server_error("The server is shutting down.", status=503, code="shutting_down")
-        text = "".join(self.content)
-        if whole_json and self.finish_reason == "stop":
-            _require_json(text)
-        return ChatResult(text, self.finish_reason, self.usage["prompt_tokens"], self.usage["completion_tokens"])
-
-
-def _require_json(text: str) -> None:
-    # The last guard: a grammar that fails half-way is dropped by llama.cpp without an error.
-    try:
-        json.loads(text)
-    except ValueError:
-        raise server_error("The grammar failed while generating.", code="grammar_failed") from None
 
 
 def _raise_refusal(answer: Json) -> None:

@@ -8,19 +8,24 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 
 from extract.config import is_loopback
 from extract.errors import ConfigError
-from extract.server.app import create_app
-from extract.server.llama import LlamaEngine
+from extract.server.app import KEEP_ALIVE, MAX_BODY, MAX_WAITING, create_app
+from extract.server.assistant import Assistant
+from extract.server.engine import Engine
+from extract.server.llama import CONTEXT, SLOTS, LlamaModel
+from extract.server.media import MAX_FILE, Media
+from extract.server.search import Corpus
+from extract.server.upstream import Upstream
 from extract.server.weights import find_weights
-from extract.server.wire import Engine
 
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 5  # seconds that running requests get
@@ -31,22 +36,54 @@ DEFAULT_PORT = 8080
 logger = logging.getLogger("extract.server")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What a server is run with.
+
+    api_key: every /v1 request must carry it. ledger: a JSON line per chat request goes there.
+    search_corpus: the folder that googleSearch searches. upstream, upstream_key: the endpoint (…/v1) that answers
+    instead of a model. max_body: bytes of a request. max_file: bytes of a file in one. max_waiting: requests that may
+    wait beside those that are worked on. keep_alive: seconds without a token after which a stream gets a comment.
+    slots, context: answers at a time, and tokens for each, of the model. faults, seed: a profile of faults to show
+    (toapis, kie, newapi, chaos or the name of one; empty: only those that a request asks for with X-Fault).
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    ledger: Path | None = None
+    search_corpus: Path | None = None
+    upstream: str | None = None
+    upstream_key: str | None = field(default=None, repr=False)
+    max_body: int = MAX_BODY
+    max_file: int = MAX_FILE
+    max_waiting: int = MAX_WAITING
+    keep_alive: float = KEEP_ALIVE
+    slots: int = SLOTS
+    context: int = CONTEXT
+    faults: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.api_key == "":
+            raise ConfigError("the key is empty", hint="unset EXTRACT_SERVE_KEY to ask for none")
+        for name in ("max_body", "max_file", "keep_alive", "slots", "context"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0")
+        if self.max_waiting < 0:
+            raise ConfigError("max_waiting must not be less than 0")
+        if self.upstream is not None and self.search_corpus is not None:
+            raise ConfigError("--search-corpus is for a local model: an upstream searches by itself")
+
+
 class LocalServer:
     """The local API on a free loopback port, in a thread of this process; a context manager.
 
-    `model` is a GGUF file (None: the packaged weights). `engine` replaces the model; it is then not closed here.
+    `model` is a GGUF file (None: the packaged weights). `engine` replaces the model. `options` are the fields of
+    ServeOptions.
     """
 
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        api_key: str | None = None,
-        ledger: Path | None = None,
-        engine: Engine | None = None,
-    ) -> None:
-        self._model, self._api_key, self._ledger, self._engine = model, api_key, ledger, engine
-        self._llama: LlamaEngine | None = None
+    def __init__(self, model: str | None = None, *, engine: Engine | None = None, **options: Any) -> None:
+        self._model, self._engine, self._options = model, engine, ServeOptions(**options)
+        self._llama: LlamaModel | None = None
         self._uvicorn: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
@@ -65,7 +102,7 @@ class LocalServer:
         engine = self._engine or self._load()
         listener = _bind(LOOPBACK, 0)
         self._port = listener.getsockname()[1]
-        self._uvicorn = _uvicorn(engine, self._api_key, self._ledger)
+        self._uvicorn = _uvicorn(engine, self._options)
         self._thread = threading.Thread(
             target=self._uvicorn.run, kwargs={"sockets": [listener]}, name="extract-server", daemon=True
         )
@@ -91,39 +128,63 @@ class LocalServer:
     ) -> None:
         self.stop()
 
-    def _load(self) -> LlamaEngine:
-        self._llama = LlamaEngine(find_weights(self._model))
-        self._llama.load()
-        return self._llama
+    def _load(self) -> Engine:
+        engine, self._llama = make_engine(self._model, self._options)
+        if self._llama is not None:
+            self._llama.load()
+        return engine
 
 
-def serve(
-    host: str = LOOPBACK,
-    port: int = DEFAULT_PORT,
-    model: str | None = None,
-    api_key: str | None = None,
-    ledger: Path | None = None,
-) -> None:
-    """Serve until interrupted. Raises ConfigError: no weights, port in use, or a public address without a key."""
-    if api_key is None and not is_loopback(host):
+def make_engine(model: str | None, options: ServeOptions, *, fetch: bool = True) -> tuple[Engine, LlamaModel | None]:
+    """The engine that the options ask for, and its model, to be loaded and closed. Raises ConfigError.
+
+    `fetch`: whether URLs of this machine in a request are fetched.
+    """
+    if options.upstream is not None:
+        return Upstream(options.upstream, options.upstream_key), None
+    weights = find_weights(model)
+    corpus = None if options.search_corpus is None else Corpus(options.search_corpus)
+    llama = LlamaModel(weights, slots=options.slots, context=options.context)
+    return Assistant(llama, corpus=corpus, media=Media(max_file=options.max_file, fetch=fetch)), llama
+
+
+def serve(host: str = LOOPBACK, port: int = DEFAULT_PORT, model: str | None = None, **options: Any) -> None:
+    """Serve until interrupted; `options` are the fields of ServeOptions.
+
+    Raises ConfigError: no weights, port in use, a public address without a key.
+    """
+    settings = ServeOptions(**options)
+    local = is_loopback(host)
+    if settings.api_key is None and not local:
         raise ConfigError(f"will not serve on {host} without a key", hint="set EXTRACT_SERVE_KEY, or bind 127.0.0.1")
-    engine = LlamaEngine(find_weights(model))
-    listener = _bind(host, port)
+    # Who calls from elsewhere must not reach through this server what only this machine may.
+    engine, llama = make_engine(model, settings, fetch=local)
     try:
-        engine.load()
-        logger.info("serving %s on %s", engine.model, _url(host, listener.getsockname()[1]))
-        with suppress(KeyboardInterrupt):
-            names = LOOPBACK_NAMES if is_loopback(host) else ()
-        _uvicorn(engine, api_key, ledger, names).run(sockets=[listener])
+        listener = _bind(host, port)
+        with closing(listener):
+            if llama is not None:
+                llama.load()
+            name = settings.upstream or engine.model
+            logger.info("serving %s on %s", name, _url(host, listener.getsockname()[1]))
+            with suppress(KeyboardInterrupt):
+                _uvicorn(engine, settings, LOOPBACK_NAMES if local else ()).run(sockets=[listener])
     finally:
-        listener.close()
-        engine.close()
+        if llama is not None:
+            llama.close()
 
 
-def _uvicorn(
-    engine: Engine, api_key: str | None, ledger: Path | None, hosts: Sequence[str] = LOOPBACK_NAMES
-) -> uvicorn.Server:
-    app = create_app(engine, api_key=api_key, ledger=ledger, hosts=hosts)
+def _uvicorn(engine: Engine, options: ServeOptions, hosts: Sequence[str] = LOOPBACK_NAMES) -> uvicorn.Server:
+    app = create_app(
+        engine,
+        api_key=options.api_key,
+        ledger=options.ledger,
+        hosts=hosts,
+        max_body=options.max_body,
+        max_waiting=options.max_waiting,
+        keep_alive=options.keep_alive,
+        faults=options.faults,
+        seed=options.seed,
+    )
     return uvicorn.Server(
         uvicorn.Config(
             app,

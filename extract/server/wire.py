@@ -1,16 +1,13 @@
-"""The chat-completions request, checked and reduced to what an engine needs, and the bodies of answers and errors."""
+"""The chat-completions request, checked and reduced to what an engine needs."""
 
 from __future__ import annotations
 
-import re
-import time
-import uuid
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Json = dict[str, Any]
+from extract.server.engine import AUTO, NONE, CallRules, ChatCall, Json, Link, Tool, Turn
+from extract.server.refusals import WireError, bad_request
 
 DEFAULT_MAX_TOKENS = 1024
 PENALTIES = ("frequency_penalty", "presence_penalty", "repeat_penalty")
@@ -18,79 +15,71 @@ SAMPLING = ("temperature", "top_p", "top_k", "min_p", "seed", "stop", *PENALTIES
 MOST = 1_000_000  # for any count in a request
 MAX_COUNT = 10_000  # items or letters that a schema may ask for
 MAX_DEPTH = 100
+MAX_TOOLS = 128
 COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
-CONTROL = re.compile(r"<\|(?=\w{1,40}\|>)")
+SEARCH = "googleSearch"
 FORMS = 'a bare schema with "type": "object", or "type": "json_schema", "json_object" or "text"'
-
-
-class WireError(Exception):
-    """A refusal: the HTTP status, and the body of the error that goes with it."""
-
-    def __init__(self, status: int, code: str, message: str, **more: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: Json = {"error": {"code": code, "message": message, **more}}
-
-
-def bad_request(
-    message: str, param: str | None = None, *, code: str = "invalid_request_error", status: int = 400
-) -> WireError:
-    """A request that cannot be served as it is; `param` names the field at fault."""
-    named = {} if param is None else {"param": param}
-    return WireError(status, code, message, **named, type="invalid_request_error")
-
-
-def unauthorized() -> WireError:
-    """The key is missing or wrong."""
-    return WireError(401, "unauthorized", "Invalid API key", type="authentication_error")
-
-
-def server_error(message: str, *, status: int = 500, code: str = "server_error") -> WireError:
-    """The request may be fine, the server could not answer it."""
-    return WireError(status, code, message, type="server_error")
-
-
-@dataclass(frozen=True, slots=True)
-class ChatCall:
-    """One checked request: plain messages, the schema to enforce (None: free text), the limit, the sampling fields."""
-
-    messages: list[dict[str, str]]
-    schema: Json | None
-    max_tokens: int
-    sampling: Json
-
-
-@dataclass(frozen=True, slots=True)
-class ChatResult:
-    """What the model wrote, why it stopped (`stop` or `length`), and the tokens it took."""
-
-    content: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Engine(Protocol):
-    """A model that answers checked requests; refuses with a WireError."""
-
-    @property
-    def model(self) -> str: ...
-
-    async def complete(self, call: ChatCall) -> ChatResult: ...
 
 
 class _Loose(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
+class _Url(_Loose):
+    url: str
+
+
+class _File(_Loose):
+    file_data: str | None = None
+
+
 class _Part(_Loose):
     type: str
     text: str | None = None
+    image_url: _Url | str | None = None
+    file: _File | None = None
+
+
+class _Called(_Loose):
+    name: str
+    arguments: str
+
+
+class _ToolCall(_Loose):
+    id: str
+    type: Literal["function"] = "function"
+    function: _Called
 
 
 class _Message(_Loose):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[_Part]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[_Part] | None = None
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class _Function(_Loose):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    description: str | None = None
+    parameters: Json | None = None
+
+
+class _Tool(_Loose):
+    type: Literal["function"] = "function"
+    function: _Function
+
+
+class _Name(_Loose):
+    name: str
+
+
+class _Chosen(_Loose):
+    type: Literal["function"] = "function"
+    function: _Name
+
+
+class _StreamOptions(_Loose):
+    include_usage: bool | None = None
 
 
 class _Body(_Loose):
@@ -98,8 +87,16 @@ class _Body(_Loose):
     model: str = ""
     max_tokens: Annotated[int, Field(ge=1, le=MOST)] = DEFAULT_MAX_TOKENS
     max_completion_tokens: Annotated[int, Field(ge=1, le=MOST)] | None = None
+    n: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
     stream: bool | None = None
-    tools: list[Json] | None = None
+    stream_options: _StreamOptions | None = None
+    tools: Annotated[list[_Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | _Chosen | None = None
+    parallel_tool_calls: bool | None = None
+    functions: list[Any] | None = None
+    include_thoughts: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     response_format: Json | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -122,10 +119,17 @@ def read_call(body: object) -> ChatCall:
         raise _complaint(error) from None
     _refuse_unsupported(fields)
     return ChatCall(
-        messages=[_plain(message, index) for index, message in enumerate(fields.messages)],
-        schema=_bounded(read_schema(fields.response_format)),
+        turns=_turns(fields.messages),
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
         sampling={name: value for name in SAMPLING if (value := getattr(fields, name)) is not None},
+        schema=_bounded(read_schema(fields.response_format), "response_format"),
+        calls=_call_rules(fields),
+        search=SEARCH in _tool_names(fields),
+        thoughts=bool(fields.include_thoughts),
+        effort=fields.reasoning_effort or "high",
+        stream=bool(fields.stream),
+        include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
+        body=body,
     )
 
 
@@ -151,26 +155,8 @@ def read_schema(response_format: Json | None) -> Json | None:
     raise bad_request(f"The 'response_format' field is invalid: expected {FORMS}.", "response_format")
 
 
-def _bounded(schema: Json | None) -> Json | None:
-    """Refuse what would keep a slot or the memory busy for ever: huge counts, endless nesting, text that is none."""
-    nodes: list[tuple[object, int]] = [(schema, 0)]
-    while nodes:
-        node, depth = nodes.pop()
-        if depth > MAX_DEPTH:
-            raise bad_request(f"The schema is nested more than {MAX_DEPTH} deep.", "response_format")
-        if isinstance(node, str):
-            _require_text(node, "response_format")
-        if isinstance(node, dict):
-            for name in COUNTS & node.keys():
-                if isinstance(node[name], int) and node[name] > MAX_COUNT:
-                    raise bad_request(f"'{name}' is at most {MAX_COUNT:,} here.", "response_format")
-            nodes += [(child, depth + 1) for child in (*node.keys(), *node.values())]
-        if isinstance(node, list):
-            nodes += [(child, depth + 1) for child in node]
-    return schema
-
-
-def _require_text(text: str, param: str) -> str:
+def require_text(text: str, param: str) -> str:
+    """The text itself. Raises WireError (400) if it has half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -178,26 +164,23 @@ def _require_text(text: str, param: str) -> str:
     return text
 
 
-def answer_body(model: str, result: ChatResult) -> Json:
-    """The body of a 200."""
-    return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": result.content},
-                "finish_reason": result.finish_reason,
-            }
-        ],
-        "usage": {
-            "prompt_tokens": result.prompt_tokens,
-            "completion_tokens": result.completion_tokens,
-            "total_tokens": result.prompt_tokens + result.completion_tokens,
-        },
-    }
+def _bounded(schema: Json | None, param: str) -> Json | None:
+    """Refuse what would keep a slot or the memory busy for ever: huge counts, endless nesting, text that is none."""
+    nodes: list[tuple[object, int]] = [(schema, 0)]
+    while nodes:
+        node, depth = nodes.pop()
+        if depth > MAX_DEPTH:
+            raise bad_request(f"The schema is nested more than {MAX_DEPTH} deep.", param)
+        if isinstance(node, str):
+            require_text(node, param)
+        if isinstance(node, dict):
+            for name in COUNTS & node.keys():
+                if isinstance(node[name], int) and node[name] > MAX_COUNT:
+                    raise bad_request(f"'{name}' is at most {MAX_COUNT:,} here.", param)
+            nodes += [(child, depth + 1) for child in (*node.keys(), *node.values())]
+        if isinstance(node, list):
+            nodes += [(child, depth + 1) for child in node]
+    return schema
 
 
 def _complaint(error: ValidationError) -> WireError:
@@ -211,33 +194,93 @@ def _complaint(error: ValidationError) -> WireError:
     return bad_request(f"The '{param}' field is invalid: {where}: {first['msg']}.", param)
 
 
+def _tool_names(fields: _Body) -> list[str]:
+    return [tool.function.name for tool in fields.tools or []]
+
+
 def _refuse_unsupported(fields: _Body) -> None:
-    names = {(tool.get("function") or {}).get("name") for tool in fields.tools or []}
-    if "googleSearch" in names and len(names) > 1:
+    names = _tool_names(fields)
+    if SEARCH in names and set(names) != {SEARCH}:
         raise bad_request("googleSearch and function calling are mutually exclusive.", "tools")
-    if names and fields.response_format is not None:
+    if names and SEARCH not in names and fields.response_format is not None:
         raise bad_request("Function calling and response_format are mutually exclusive.", "tools")
-    if names:
-        raise bad_request("This server does not do tools yet.", "tools")
-    if fields.stream:
-        raise bad_request('This server does not stream yet: send "stream": false.', "stream")
+    if len(names) != len(set(names)):
+        raise bad_request("Two functions have one name.", "tools")
+    if fields.functions:
+        raise bad_request("'functions' is no longer served: declare functions in 'tools'.", "functions")
+    if fields.n is not None and fields.n > 1:
+        raise bad_request("This server gives one answer for a request: leave 'n' out, or send 1.", "n")
+    if fields.logprobs:
+        raise bad_request("This server does not give logprobs.", "logprobs")
+    if fields.stream_options is not None and not fields.stream:
+        raise bad_request("'stream_options' goes with \"stream\": true only.", "stream_options")
 
 
-def _plain(message: _Message, index: int) -> dict[str, str]:
+def _call_rules(fields: _Body) -> CallRules | None:
+    choice = fields.tool_choice
+    if not fields.tools:
+        if choice in (None, NONE):
+            return None
+        raise bad_request("'tool_choice' is only allowed with 'tools'.", "tool_choice")
+    functions = tuple(_declared(tool.function) for tool in fields.tools if tool.function.name != SEARCH)
+    if not functions or choice == NONE:
+        return None
+    if isinstance(choice, _Chosen):
+        functions = tuple(tool for tool in functions if tool.name == choice.function.name)
+        if not functions:
+            raise bad_request(f"'tools' has no function '{choice.function.name}'.", "tool_choice")
+    many = bool(fields.parallel_tool_calls) and not isinstance(choice, _Chosen)
+    return CallRules(functions, must=choice not in (None, AUTO), many=many)
+
+
+def _declared(function: _Function) -> Tool:
+    parameters = {"type": "object", "properties": {}} if function.parameters is None else function.parameters
+    if parameters.get("type", "object") != "object":
+        raise bad_request(f"The parameters of '{function.name}' must be an object.", "tools")
+    _bounded(parameters, "tools")
+    description = require_text(function.description or "", "tools")
+    return Tool(function.name, description, {"type": "object", **parameters})
+
+
+def _turns(messages: list[_Message]) -> tuple[Turn, ...]:
+    called: set[str] = set()
+    turns = []
+    for index, message in enumerate(messages):
+        turns.append(_turn(message, index, called))
+        called |= {call.id for call in message.tool_calls or []}
+    return tuple(turns)
+
+
+def _turn(message: _Message, index: int, called: set[str]) -> Turn:
+    calls = tuple(call.model_dump() for call in message.tool_calls or [])
+    if calls and message.role != "assistant":
+        raise bad_request(f"messages.{index}: only the assistant calls functions.", "messages")
+    if message.content is None and not calls:
+        raise bad_request(f"The 'messages' field is invalid: messages.{index}.content: Field required.", "messages")
+    if message.role == "tool" and message.tool_call_id not in called:
+        raise bad_request(f"messages.{index}: 'tool_call_id' must be the id of a call before it.", "messages")
+    for call in calls:
+        require_text(call["function"]["name"] + call["function"]["arguments"], "messages")
     role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        return {"role": role, "content": _harmless(message.content)}
-    return {"role": role, "content": _harmless("\n".join(_text(part, index) for part in message.content))}
+    return Turn(role, _parts(message.content, index), calls, message.tool_call_id)
 
 
-def _harmless(text: str) -> str:
-    """The text of a document may spell the marks between turns (<|im_end|>); broken up they are mere text."""
-    return CONTROL.sub("< |", _require_text(text, "messages"))
+def _parts(content: str | list[_Part] | None, index: int) -> tuple[str | Link, ...]:
+    if isinstance(content, str):
+        return (require_text(content, "messages"),)
+    return tuple(_part(part, index) for part in content or [])
 
 
-def _text(part: _Part, index: int) -> str:
-    if part.type == "image_url":
-        raise bad_request(f"messages.{index}: this model has no eyes, it reads text only.", "messages")
-    if part.type != "text" or part.text is None:
-        raise bad_request(f"messages.{index}: a content part must be a text part with a 'text'.", "messages")
-    return part.text
+def _part(part: _Part, index: int) -> str | Link:
+    match part.type:
+        case "text" if part.text is not None:
+            return require_text(part.text, "messages")
+        case "text":
+            raise bad_request(f"messages.{index}: a text part must have a 'text'.", "messages")
+        case "image_url" if part.image_url is not None:
+            return Link(part.image_url if isinstance(part.image_url, str) else part.image_url.url)
+        case "image_url":
+            raise bad_request(f"messages.{index}: an image_url part must have an 'image_url'.", "messages")
+        case "file" if part.file is not None and part.file.file_data is not None:
+            return Link(part.file.file_data)
+    return Link(None, part.type)

@@ -1,16 +1,18 @@
 """Outcomes → typed tables and the quarantine, shard by shard, in the run directory."""
 
 from extract.sinks.nested import Layout, label_of
-from extract.sinks.rundir import RunDirectory, Shard, folders_of, read_manifest, write_manifest
-from extract.sinks.shards import QUARANTINE, TABLE, ShardWriter, count_rows, folder_of, read_rows, read_shards
+from extract.sinks.rundir import RunDirectory, Shard, children_of, folders_of, read_manifest, write_manifest
+from extract.sinks.shards import EVIDENCE, QUARANTINE, TABLE, ShardWriter, count_rows, folder_of, read_rows, read_shards
 
 __all__ = [
+    "EVIDENCE",
     "QUARANTINE",
     "TABLE",
     "Layout",
     "RunDirectory",
     "Shard",
     "ShardWriter",
+    "children_of",
     "count_rows",
     "folder_of",
     "folders_of",

@@ -19,7 +19,7 @@ from typing import Any
 
 from extract.errors import RunDirectoryError
 from extract.sinks.files import remove_temps, sync_folder, write_whole
-from extract.sinks.shards import QUARANTINE, TABLE
+from extract.sinks.shards import EVIDENCE, QUARANTINE, TABLE
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal.db"
@@ -182,7 +182,7 @@ def _are_folders(names: Any) -> bool:
     return (
         isinstance(names, list)
         and tuple(names[:2]) == _OWN
-        and all(isinstance(name, str) and _CHILD.fullmatch(name) for name in names[2:])
+        and all(isinstance(name, str) and (name == EVIDENCE or _CHILD.fullmatch(name)) for name in names[2:])
     )
 
 
@@ -202,7 +202,7 @@ def _refuse_foreign(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
     children = (item.name for item in path.glob(f"{TABLE}.*"))
-    for name in (MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, *children):
+    for name in (MANIFEST, JOURNAL, LOCK, NEXT, OLD, TABLE, QUARANTINE, EVIDENCE, *children):
         if (path / name).is_symlink():  # it could lead anywhere, and what is there would be overwritten
             raise RunDirectoryError(f"{path / name} is a symbolic link", hint="name another folder with --out")
     if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
@@ -252,9 +252,14 @@ def _sizes(root: Path, folders: Sequence[str], part: str) -> list[int] | None:
 
 
 def folders_of(manifest: Mapping[str, Any]) -> Sequence[str]:
-    """Table, quarantine, then the child tables."""
+    """Table, quarantine, evidence if there is any, then the child tables."""
     found: Sequence[str] = manifest.get("folders", _OWN)
     return found
+
+
+def children_of(manifest: Mapping[str, Any]) -> Sequence[str]:
+    """The folders of the child tables."""
+    return [name for name in folders_of(manifest) if _CHILD.fullmatch(name)]
 
 
 def _folders(root: Path) -> Sequence[str]:
@@ -262,8 +267,8 @@ def _folders(root: Path) -> Sequence[str]:
     manifest = read_manifest(root)
     if manifest is not None:
         return folders_of(manifest)
-    children = (item for item in root.glob(f"{TABLE}.*") if item.is_dir() and not item.is_symlink())
-    ours = (item.name for item in children if all(_PART.fullmatch(name) for name in os.listdir(item)))
+    others = (item for item in (root / EVIDENCE, *root.glob(f"{TABLE}.*")) if item.is_dir() and not item.is_symlink())
+    ours = (item.name for item in others if all(_PART.fullmatch(name) for name in os.listdir(item)))
     return (*_OWN, *sorted(ours))
 
 

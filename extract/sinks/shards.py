@@ -24,6 +24,7 @@ from extract.sources import Source
 UNWRITABLE = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueError)  # what a bad cell raises
 TABLE = "table"
 QUARANTINE = "quarantine"
+EVIDENCE = "evidence"
 
 _ABOUT_THE_CALL = pa.schema(
     [
@@ -34,6 +35,18 @@ _ABOUT_THE_CALL = pa.schema(
         pa.field("_output_tokens", pa.int64()),
         pa.field("_cost_usd", pa.float64()),
         pa.field("_request", pa.string()),
+    ]
+)
+_EVIDENCE = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("quote", pa.string()),
+        pa.field("start", pa.int64()),
+        pa.field("end", pa.int64()),
+        pa.field("page", pa.int64()),
+        pa.field("score", pa.float64()),
+        pa.field("url", pa.string()),
+        pa.field("title", pa.string()),
     ]
 )
 _ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
@@ -51,6 +64,7 @@ class ShardWriter:
     neutralise_formulas: bool = True
     children: bool = False  # lists and maps in tables of their own
     flat: bool = False  # structs as columns
+    evidence: bool = False  # what the rows rest on, in a table of its own
 
     def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
         """Shard `number` of each of the `folders`, any of which may be without rows; their bytes."""
@@ -91,8 +105,9 @@ class ShardWriter:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where the shards lie: table, quarantine, then the child tables."""
-        return (TABLE, QUARANTINE, *(folder_of(path) for path in self.layout.schemas if path))
+        """Where the shards lie: table, quarantine, evidence if wanted, then the child tables."""
+        evidence = (EVIDENCE,) if self.evidence else ()
+        return (TABLE, QUARANTINE, *evidence, *(folder_of(path) for path in self.layout.schemas if path))
 
     @cached_property
     def table_schema(self) -> pa.Schema:
@@ -110,12 +125,23 @@ class ShardWriter:
             *(pa.field(name, pa.string()) for name in _ABOUT_THE_FAILURE),
             pa.field("issues", pa.string()),
             pa.field("attempts", pa.int32()),
+            pa.field("flags", pa.list_(pa.string()) if self.format == "parquet" else pa.string()),
             pa.field("raw_answer", pa.string()),
             pa.field("request", pa.string()),
         ]
         types = self.source.arrow_types
         names = _beside(self.source.columns, {field.name for field in own})
         return pa.schema([*own, *(pa.field(name, types[column]) for column, name in names.items())])
+
+    @cached_property
+    def evidence_schema(self) -> pa.Schema:
+        """Key of the row, JSON path of the value, and what it rests on; a web page has a url and a title."""
+        return pa.schema([pa.field("key", self.source.key_type, nullable=False), *_EVIDENCE])
+
+    def _evidence_rows(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+        for page in outcome.completion.sources if outcome.completion else ():
+            place = {"start": page.start, "end": page.end, "url": _clean(page.url), "title": _clean(page.title)}
+            yield {"key": outcome.record.key, "path": "$", **place}
 
     def _table_row(self, outcome: Outcome) -> dict[str, Any]:
         completion = outcome.completion
@@ -142,6 +168,7 @@ class ShardWriter:
             "value": _as_text(first.value),
             "issues": json.dumps([_issue_row(issue) for issue in outcome.issues], ensure_ascii=False),
             "attempts": outcome.attempts,
+            "flags": list(outcome.flags) if self.format == "parquet" else json.dumps(outcome.flags),
             "raw_answer": outcome.raw,
             "request": outcome.request,
         }
@@ -156,6 +183,9 @@ class ShardWriter:
         parts = self.layout.split(pa.Table.from_pylist(passed, schema=self.table_schema))
         for path in reversed(parts):
             yield folder_of(path), parts[path]
+        if self.evidence:
+            found = [row for item in outcomes if item.ok for row in self._evidence_rows(item)]
+            yield EVIDENCE, pa.Table.from_pylist(found, schema=self.evidence_schema)
         yield QUARANTINE, pa.Table.from_pylist(failed, schema=self.quarantine_schema)
 
     def _write(self, folder: str, number: int, table: pa.Table) -> int:

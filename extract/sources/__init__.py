@@ -1,10 +1,10 @@
-"""CSV, Parquet, JSONL, pandas and Arrow → records with keys, streamed; and the look over all before any call."""
+"""Tables in files and in memory, folders of files → records with keys, streamed; the look over all before any call."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -16,10 +16,11 @@ from extract.errors import ConfigError, InputError
 from extract.records import Key, Record
 from extract.sources.arrow import ArrowTable, Parquet, from_pandas
 from extract.sources.csv_file import Csv
+from extract.sources.folder import Folder, split_pattern
 from extract.sources.jsonl_file import Jsonl
 from extract.sources.rows import Row, Rows
 
-__all__ = ["ArrowTable", "Csv", "Jsonl", "Parquet", "Row", "Rows", "Scan", "Source", "open_source"]
+__all__ = ["ArrowTable", "Csv", "Folder", "Jsonl", "Parquet", "Row", "Rows", "Scan", "Source", "open_source"]
 
 ROW_NUMBER = "row"  # the key's name when no key column is given; counts from 1
 
@@ -34,15 +35,27 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Rows with keys: the values of the key column, or the row's number from 1."""
+    """Rows with keys: the values of the key column, or the row's number from 1.
+
+    also: what else of a record counts as its content in fingerprints, such as the files that its cells name.
+    """
 
     rows: Rows
     key: str | None = None
     limit: int | None = None  # only the first so many
+    also: Callable[[Record], str] | None = None
 
     @property
     def label(self) -> str:
         return self.rows.label
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the source lies, and below which paths in its cells may lead; None for a table in memory."""
+        if isinstance(self.rows, Folder):
+            return Path(self.rows.path)
+        path = getattr(self.rows, "path", None)
+        return None if path is None else Path(path).parent
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,7 +98,7 @@ class Source:
         count = 0
         for record in self.records():
             count += 1
-            digest.update(_content(record))
+            digest.update(self._content(record))
             if self.key is not None:
                 seen.append(hash(record.key))
         if count == 0:
@@ -97,10 +110,14 @@ class Source:
         """The records once more. Raises InputError at their end when they are not those that were scanned."""
         digest = self._digest()
         for record in self.records():
-            digest.update(_content(record))
+            digest.update(self._content(record))
             yield record
         if digest.hexdigest() != scan.fingerprint:
             raise InputError("the source has changed while it was read", file=self.label, hint="run again")
+
+    def _content(self, record: Record) -> bytes:
+        cells = repr((record.key, record.cells)).encode("utf-8", "surrogatepass")
+        return cells + self.also(record).encode() if self.also else cells
 
     def _digest(self) -> hashlib.blake2b:
         return hashlib.blake2b(repr((self.columns, self.key)).encode("utf-8", "surrogatepass"), digest_size=16)
@@ -134,22 +151,20 @@ class Source:
             first[record.key] = line
 
 
-def _content(record: Record) -> bytes:
-    return repr((record.key, record.cells)).encode("utf-8", "surrogatepass")
-
-
 def open_source(source: Any, key: str | None = None, limit: int | None = None) -> Source:
-    """A path (.csv, .tsv, .parquet, .jsonl), a DataFrame, an Arrow table, or an opened source of rows.
+    """A path (.csv, .tsv, .parquet, .jsonl), a folder or a pattern such as `docs/*.pdf`, a DataFrame, an Arrow table,
+    or an opened source of rows. The files of a folder have their paths for keys, unless a key is named.
 
     Raises ConfigError for what is none of these, InputError for a file that is not there.
     """
-    return Source(_rows_of(source), key, limit)
+    rows = _rows_of(source)
+    return Source(rows, "path" if key is None and isinstance(rows, Folder) else key, limit)
 
 
 def _rows_of(source: Any) -> Rows:
     if isinstance(source, str | Path):
         return _file(Path(source))
-    if isinstance(source, Csv | Jsonl | Parquet | ArrowTable):
+    if isinstance(source, Csv | Folder | Jsonl | Parquet | ArrowTable):
         return source
     if isinstance(source, pa.Table):
         return ArrowTable(source)
@@ -160,9 +175,12 @@ def _rows_of(source: Any) -> Rows:
 
 def _file(path: Path) -> Rows:
     if not path.exists():
+        base, pattern = split_pattern(path)
+        if pattern and base.is_dir():
+            return Folder(base, pattern)
         raise InputError("there is no such file", file=str(path))
     if path.is_dir():
-        raise InputError("a folder cannot be a source yet", file=str(path), hint="name a file in it")
+        return Folder(path)
     kinds = {".csv": Csv, ".parquet": Parquet, ".pq": Parquet, ".jsonl": Jsonl, ".ndjson": Jsonl}
     if path.suffix.lower() == ".tsv":
         return Csv(path, delimiter="\t")

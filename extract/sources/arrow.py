@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from extract.errors import InputError
 from extract.sources.rows import BATCH, Row, refuse_twins
 
+_BATCH_OF_FILES = 16
+
 
 @dataclass(frozen=True)
 class Parquet:
@@ -41,7 +43,7 @@ class Parquet:
     def __iter__(self) -> Iterator[Row]:
         try:
             with self._open() as file:
-                for batch in file.iter_batches(batch_size=BATCH):
+                for batch in file.iter_batches(batch_size=_batch(self._schema)):
                     yield from _rows(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a value that Python cannot hold too
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
@@ -69,7 +71,7 @@ class ArrowTable:
         return {field.name: field.type for field in self.table.schema}
 
     def __iter__(self) -> Iterator[Row]:
-        for batch in self.table.to_batches(max_chunksize=BATCH):
+        for batch in self.table.to_batches(max_chunksize=_batch(self.table.schema)):
             yield from _rows(batch)
 
 
@@ -88,6 +90,11 @@ def from_pandas(frame: Any) -> ArrowTable:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
     return (Row(values) for values in batch.to_pylist())
+
+
+def _batch(schema: pa.Schema) -> int:
+    """Rows read at a time: few when columns hold bytes, which are whole files."""
+    return _BATCH_OF_FILES if any("binary" in str(field.type) for field in schema) else BATCH
 
 
 def _checked(schema: pa.Schema, label: str) -> pa.Schema:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from extract.client import Client, completion_from, exchange
+from extract.client import Client, auth_headers, completion_from, exchange
 from extract.config import Endpoint, Limits
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion, Usage
@@ -70,6 +70,7 @@ def test_the_request_goes_out_as_it_was_built() -> None:
 
 
 def test_without_a_key_no_authorization_is_sent() -> None:
+    assert {} == auth_headers(Endpoint(base_url="https://example.invalid/v1"))
     with ScriptedServer(lambda call: "{}") as server:
         ask(server.endpoint())
         assert "authorization" not in server.calls[0].headers
@@ -283,7 +284,6 @@ def test_the_other_fields_of_a_completion() -> None:
     "raw",
     [
         b"",
-        b"data: {}",
         b"<html>",
         b"\xff",
         b"[" * 100_000,
@@ -304,3 +304,11 @@ def test_http_200_that_is_no_completion_is_transient(raw: bytes) -> None:
         completion_from(raw, {"x-request-id": "r"})
     assert (ErrorClass.TRANSIENT, 200, "r") == (caught.value.kind, caught.value.status, caught.value.request_id)
     assert raw[:65536] == caught.value.body
+
+
+@pytest.mark.parametrize("raw", [b"data: {}", b"data: {}\n\ndata: [DONE]\n\n", b": hello\n\n", b"data: null\n\n"])
+def test_a_stream_without_any_chunk_is_transient(raw: bytes) -> None:
+    """With a hint at the address, since it may be another's."""
+    with pytest.raises(InvalidResponseError, match="EXTRACT_BASE_URL") as caught:
+        completion_from(raw, {"x-request-id": "r"})
+    assert (ErrorClass.TRANSIENT, 200, "r") == (caught.value.kind, caught.value.status, caught.value.request_id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -97,3 +99,40 @@ def test_a_frame_with_arrow_columns_and_categories_is_a_source() -> None:
     chunked = pa.chunked_array([["a"], ["b"]])
     frame = pd.DataFrame({"x": pd.Series(pd.arrays.ArrowExtensionArray(chunked)), "c": pd.Categorical(["p", "q"])})
     assert [{"x": "a", "c": "p"}, {"x": "b", "c": "q"}] == [dict(r) for r in open_source(frame).records()]
+
+
+_FILES = [b"\x89PNG\0", b"", None, bytes(range(256))]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.list_(pa.binary())])
+def test_bytes_stay_bytes(tmp_path: Path, kind: pa.DataType) -> None:
+    """Of Parquet, Arrow and pandas, alone and in lists: files are often stored so."""
+    files = [None if data is None else [data, data] for data in _FILES] if pa.types.is_list(kind) else _FILES
+    table = pa.table({"file": pa.array(files, kind)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    for source in (tmp_path / "a.parquet", table):
+        assert files == [record["file"] for record in open_source(source).records()]
+    if kind == pa.binary():
+        frame = pd.DataFrame({"file": files})
+        assert files == [record["file"] for record in open_source(frame).records()]
+
+
+def test_files_in_a_table_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    """A table of 160 MB of files takes far less than that."""
+    path = tmp_path / "a.parquet"
+    schema = pa.schema([("file", pa.binary())])
+    with pq.ParquetWriter(path, schema, compression="none") as out:
+        for number in range(10):
+            files = [bytes([number, each]) * 500_000 for each in range(16)]
+            out.write_table(pa.table({"file": files}, schema=schema))
+    code = (
+        "import resource, sys\n"
+        "from extract.sources import open_source\n"
+        "source = open_source(sys.argv[1])\n"
+        "source.arrow_types\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "assert 160 == sum(1 for _ in source.records())\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert 100 > int(done.stdout)

@@ -107,11 +107,9 @@ def test_the_fingerprint_changes_with_content_and_with_nothing_else(tmp_path: Pa
 
 
 def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
-    """A missing file, a folder, an unknown kind of file, an object of another kind."""
+    """A missing file, an unknown kind of file, an object of another kind."""
     with pytest.raises(InputError, match="no such file"):
         open_source(tmp_path / "none.csv")
-    with pytest.raises(InputError, match="folder"):
-        open_source(tmp_path)
     (tmp_path / "a.xls").touch()
     with pytest.raises(ConfigError, match=r"unknown kind of file '\.xls'"):
         open_source(str(tmp_path / "a.xls"))
@@ -128,6 +126,14 @@ def test_the_suffix_says_what_a_file_is(tmp_path: Path) -> None:
     csv = Csv(tmp_path / "a.TSV")
     assert csv is open_source(csv).rows
     assert str(tmp_path / "a.TSV") == open_source(csv).label
+
+
+def test_the_folder_of_a_source(tmp_path: Path) -> None:
+    """Where its file lies; a table in memory lies nowhere."""
+    file = rows_csv(tmp_path / "a.csv", 1)
+    assert [tmp_path, tmp_path, tmp_path, None] == [
+        open_source(source).folder for source in (file, str(file), Csv(file), pa.table({"a": [1]}))
+    ]
 
 
 _PEAK = """

@@ -1,0 +1,235 @@
+"""What `extract probe` finds out about an endpoint, what it costs, and what is kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import extract
+from extract import AuthenticationError, ConfigError, Endpoint, Pipeline
+from extract.api import prepare_run
+from extract.dialects import DIALECTS
+from extract.probe import MOST, ProbeReport, probe, recall, recalled, remember, settle
+from extract.testing import Call, Reply, ScriptedServer, completion
+from tests.support import KEY, NO_WAIT
+
+NO_PATH = Reply({"error": {"message": "not found"}}, 404)
+MODELS = {"object": "list", "data": [{"id": "m"}]}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EXTRACT_CACHE_DIR", str(folder))
+    return folder
+
+
+def schema_in(body: dict[str, Any]) -> Any:
+    """The schema of any form of response_format."""
+    given = body.get("response_format", {})
+    if "json_schema" in given:
+        return given["json_schema"]["schema"]
+    return given if "properties" in given else None
+
+
+def obedient(call: Call, forms: str = "ABC") -> Any:
+    """An endpoint that does all it is asked."""
+    body = call.body
+    if call.path.endswith("/models"):
+        return Reply(MODELS)
+    if not body.get("messages"):
+        return Reply({"error": {"message": "messages is required", "param": "messages"}}, 400)
+    functions = [tool["function"] for tool in body.get("tools", ()) if tool["function"]["name"] != "googleSearch"]
+    if functions and "response_format" in body:
+        return Reply({"error": {"message": "mutually exclusive", "code": "invalid_request_error"}}, 400)
+    if functions:
+        word = functions[0]["parameters"]["properties"]["word"]["enum"][0]
+        about = {"name": functions[0]["name"], "arguments": json.dumps({"word": word})}
+        made = [{"id": "c", "type": "function", "function": about}]
+        return Reply(completion(None, finish_reason="tool_calls", tool_calls=made))
+    schema = schema_in(body)
+    form = form_of(body)
+    if schema and form in forms:
+        return {"word": schema["properties"]["word"]["enum"][0]}
+    more = {"reasoning_content": "hm"} if body.get("include_thoughts") else {}
+    said = "A red one" if isinstance(body["messages"][0]["content"], list) else '{"word": "banana"}'
+    headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599"}
+    return Reply(completion(said, **more), headers=headers)
+
+
+def form_of(body: dict[str, Any]) -> str | None:
+    kind = body.get("response_format", {}).get("type")
+    if kind == "json_schema":
+        return "C" if "json_schema" in body["response_format"] else "A"
+    return "B" if kind == "object" else None
+
+
+def asked(server: ScriptedServer, dialect: str = "openai") -> ProbeReport:
+    return asyncio.run(probe(server.endpoint(dialect=dialect), "m"))
+
+
+def test_an_obedient_endpoint_is_found_so_for_at_most_twenty_requests() -> None:
+    """Every question has its verdict; the requests counted are those that were made."""
+    with ScriptedServer(obedient) as server:
+        report = asked(server)
+        assert [report.requests, True] == [len(server.calls), report.requests <= MOST]
+    found = {finding.name: finding.verdict for finding in report.findings}
+    assert found == {
+        "chat": "yes",
+        "usage": "yes",
+        "models": "yes",
+        **{f"response_format {form}": "enforced" for form in "ABC"},
+        "json_object": "yes",
+        "streaming": "yes",
+        "streaming by default": "no",
+        "function call": "enforced",
+        "function call by choice": "enforced",
+        "googleSearch": "yes",
+        "googleSearch with response_format": "enforced",
+        "functions with response_format": "refused",
+        "include_thoughts": "yes",
+        "reasoning_effort low": "yes",
+        "reasoning_effort high": "yes",
+        "image": "yes",
+    }
+    assert 600 == report.limits["requests"]["limit"]
+
+
+def test_a_form_that_is_taken_and_not_enforced_is_told_apart() -> None:
+    """A 200 proves nothing: the prompt asks for another word than the schema allows."""
+
+    def script(call: Call) -> Any:
+        if form_of(call.body) == "B":
+            return Reply({"error": {"message": "response_format.type is invalid"}}, 400)
+        if form_of(call.body) == "C":
+            return "Sure! A banana."
+        return obedient(call, forms="")
+
+    with ScriptedServer(script) as server:
+        report = asked(server)
+    verdicts = [report.verdict(f"response_format {form}") for form in "ABC"]
+    assert ["JSON only", "refused", "ignored"] == verdicts
+    assert "tool" == report.settings["Model.mode"]
+    assert "no form of response_format is enforced" in report.advice[0]
+
+
+def test_the_settings_name_the_form_that_binds() -> None:
+    with ScriptedServer(lambda call: obedient(call, forms="A")) as server:
+        report = asked(server)
+    assert ["A", "openai"] == [report.settings["EXTRACT_FORM"], report.settings["EXTRACT_DIALECT"]]
+
+
+def test_a_wrong_key_ends_the_probe_at_its_first_question() -> None:
+    """It is an error, not a finding, and costs one request."""
+    wrong = Reply({"error": {"code": "unauthorized", "message": "Invalid API key"}}, 401)
+    with ScriptedServer(lambda call: wrong) as server:
+        with pytest.raises(AuthenticationError):
+            asked(server)
+        assert 1 == len(server.calls)
+
+
+def test_what_fails_is_told_and_not_asked_again() -> None:
+    """A 503 says nothing of the endpoint's abilities."""
+
+    def script(call: Call) -> Any:
+        return Reply({"error": {"message": "busy"}}, 503) if call.body.get("stream") else obedient(call)
+
+    with ScriptedServer(script) as server:
+        report = asked(server)
+        assert report.requests == len(server.calls)
+    assert "failed" == report.verdict("streaming")
+
+
+def test_a_report_is_kept_and_recalled(cache: Path) -> None:
+    """One small file for each endpoint and model; a damaged one counts as none."""
+    with ScriptedServer(obedient) as server:
+        report = asked(server)
+    path = remember(report)
+    assert path is not None
+    assert report == recall(report.base_url, "m")
+    assert recall(report.base_url, "other") is None
+    path.write_text("{")
+    assert recall(report.base_url, "m") is None
+
+
+def test_a_report_holds_no_key() -> None:
+    with ScriptedServer(lambda call: obedient(call)) as server:
+        report = asyncio.run(probe(server.endpoint(api_key=KEY), "m"))
+    assert KEY not in json.dumps(report.as_dict()) + report.table() + repr(report)
+
+
+def kie_only(call: Call) -> Any:
+    """A gateway with the model in the path."""
+    return obedient(call) if call.path == "/v1/m/v1/chat/completions" else NO_PATH
+
+
+def test_auto_finds_the_path_without_a_paid_request() -> None:
+    """An empty request is refused where the path is there, and a 404 where it is not."""
+    with ScriptedServer(kie_only) as server:
+        found = asyncio.run(settle(server.endpoint(dialect="auto"), "m"))
+        assert all(call.body == {} for call in server.calls)
+    assert "kie" == found.dialect
+
+
+def test_auto_is_told_by_the_host() -> None:
+    """Nothing is sent then."""
+    for base_url, dialect in (("https://api.kie.ai", "kie"), ("https://toapis.com/v1", "toapis")):
+        found = asyncio.run(settle(Endpoint(base_url=base_url, dialect="auto"), "m"))
+        assert dialect == found.dialect
+
+
+def test_auto_without_any_path_says_what_was_tried() -> None:
+    with ScriptedServer(lambda call: NO_PATH) as server, pytest.raises(ConfigError, match="no chat completions at"):
+        asyncio.run(settle(server.endpoint(dialect="auto"), "m"))
+
+
+class Item(BaseModel):
+    name: str
+
+
+def test_a_run_with_auto_speaks_the_dialect_that_it_found(tmp_path: Path) -> None:
+    """And nothing of it is asked again once a probe is kept."""
+
+    def script(call: Call) -> Any:
+        if call.path != "/v1/gemini-3-1-pro-preview/v1/chat/completions":
+            return NO_PATH
+        return {"name": "n"} if call.body.get("messages") else Reply({"error": {"message": "no"}}, 400)
+
+    run = Pipeline(name="items", schema=Item, prompt="{{ text }}", retry=NO_WAIT)
+    source = tmp_path / "in.csv"
+    source.write_text("text\na\n")
+    with ScriptedServer(script) as server:
+        endpoint = server.endpoint(dialect="auto")
+        with pytest.raises(ConfigError, match="does not tell which dialect"):
+            prepare_run(run, source, endpoint=endpoint)
+        result = extract.run(run, source, out=tmp_path / "out", endpoint=endpoint)
+        assert [1, "json_schema"] == [result.report.ok, server.calls[-1].body["response_format"]["type"]]
+        before = len(server.calls)
+        remember(ProbeReport(server.base_url, "gemini-3-1-pro-preview", "kie"))
+        extract.run(run, source, out=tmp_path / "other", endpoint=endpoint)
+        assert before + 1 == len(server.calls)
+
+
+def test_a_kept_probe_names_the_form_too() -> None:
+    """What an explicit setting says wins."""
+    with ScriptedServer(lambda call: obedient(call, forms="B")) as server:
+        remember(asked(server))
+        auto = recalled(server.endpoint(dialect="auto"), "m")
+        own = recalled(server.endpoint(dialect="auto", form="C"), "m")
+        plain = recalled(server.endpoint(dialect="kie"), "m")
+    assert [("openai", "B"), ("openai", "C"), ("kie", None)] == [
+        (each.dialect, each.form) for each in (auto, own, plain)
+    ]
+
+
+def test_every_dialect_can_be_probed() -> None:
+    """With the path, the place of the model and the fields of each."""
+    for dialect in DIALECTS:
+        with ScriptedServer(obedient) as server:
+            report = asked(server, dialect)
+        assert "enforced" == report.verdict(f"response_format {DIALECTS[dialect].form}")
