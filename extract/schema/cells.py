@@ -9,7 +9,7 @@ import datetime as dt
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import partial
 from typing import Any
@@ -82,7 +82,7 @@ def _path(trail: Trail) -> str:
 def _cell(shape: Shape, fits: Fits) -> Cell:
     """The function that makes the cell of a value; null is seen to here."""
     make = _maker(shape, fits)
-    roots, nullable, takes_null = shape.roots, shape.nullable or shape.kind == "null", shape.kind == "json"
+    roots, nullable, takes_null = shape.roots, shape.nullable or shape.kind == "null", _holds_null(shape)
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         for _ in range(roots):
@@ -94,6 +94,11 @@ def _cell(shape: Shape, fits: Fits) -> Cell:
         return make(value, trail, row)
 
     return _quick(shape, cell)
+
+
+def _holds_null(shape: Shape) -> bool:
+    """Whether null is a value like others: any JSON may be it."""
+    return shape.kind == "json" or any(_holds_null(branch.shape) for branch in shape.branches)
 
 
 def _quick(shape: Shape, make: Cell) -> Cell:
@@ -193,7 +198,9 @@ def _object(shape: Shape, fits: Fits) -> Cell:
 
 
 def _union(shape: Shape, fits: Fits) -> Cell:
-    branches = [(branch.label, branch.shape, _cell(branch.shape, fits)) for branch in shape.branches]
+    shapes = [replace(branch.shape, nullable=bool(branch.shape.roots)) for branch in shape.branches]  # of a root's null
+    makers = [_cell(inner, fits) for inner in shapes]
+    branches = [(branch.label, branch.shape, make) for branch, make in zip(shape.branches, makers, strict=True)]
     empty = {label: None for label, _, _ in branches}
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:

@@ -11,8 +11,6 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from decimal import Decimal
-from enum import Enum
 from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -22,7 +20,8 @@ from pydantic import ValidationError, create_model
 from extract.errors import SchemaError
 from extract.fingerprint import source_of, source_of_model, without_addresses
 from extract.schema.cells import Tabulator
-from extract.schema.forms import Properties, Reading, class_of
+from extract.schema.fits import fits_json, fits_type
+from extract.schema.forms import Properties, Reading
 from extract.schema.misfit import Misfit
 from extract.schema.nodes import json_text, with_null_types
 from extract.schema.profiles import PROFILES, Profile
@@ -31,7 +30,6 @@ from extract.schema.rows import input_of
 from extract.schema.shapes import Field, JsonSchema, Shape, bindings
 from extract.schema.size import SchemaSize, size_of, warnings_of
 from extract.schema.types import TypeReading, read_type
-from extract.schema.unions import json_class
 from extract.schema.wire import RUNGS, Action, Decimals, Enums, Loss, Writer
 from extract.verdict import Verdict
 
@@ -222,10 +220,9 @@ class CompiledSchema:
         """What was given up so far."""
         return RUNGS[: self.options.relax]
 
-    def part(self, names: Sequence[str]) -> CompiledSchema:
-        """The schema of some of the top-level fields, by their names in Python."""
+    def part(self, names: Sequence[str], wires: Sequence[str]) -> CompiledSchema:
+        """The schema of some of the top-level fields, by their names in Python, and of these properties on the wire."""
         fields = tuple(item for item in self.shape.fields if item.name in names)
-        wires = {item.wire for item in fields}
         wire = dict(self.wire_schema)
         for key in ("properties", "required", "propertyOrdering"):
             if key in wire:
@@ -284,7 +281,7 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
     wrapped = reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
         reading = read_type(create_model(name_of(model), value=(model, ...)), options.unroll)
-    fits = partial(_fits_type, {}, reading)
+    fits = partial(fits_type, {}, reading)
     writer = _writer(options, reading.validate_part, fits)
     form = writer.form(reading.shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
@@ -312,7 +309,7 @@ def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
         schema = _wrapped(schema)
         verdict = Verdict(schema, formats=True)
         shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
-    fits = partial(_fits_json, {}, dict(model))
+    fits = partial(fits_json, {}, dict(model))
     writer = _writer(options, lambda _: lambda value, _: value, fits)
     form = writer.form(shape, "$")
     assert isinstance(form, Properties)  # noqa: S101  # of an object
@@ -366,56 +363,6 @@ def _wrapped(schema: JsonSchema) -> JsonSchema:
     fields: JsonSchema = {"properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
     found: JsonSchema = {"type": "object", **fields, **shared}
     return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
-
-
-_ROOT = "urn:extract:root"
-_LAX_OF_THEIR_OWN = frozenset({"int", "float", "str"})
-
-
-def _fits_type(validators: dict[int, Any], reading: TypeReading, shape: Shape, value: Any) -> bool:
-    """Whether a Python value is one of this shape, types taken strictly."""
-    if shape.core is None:  # a schema of the user's own
-        return json_class(shape) in ("any", class_of(value))
-    if shape.kind == "object" and not shape.roots and shape.python not in (None, dict):
-        return type(value) is shape.python  # a subclass may be a branch of its own
-    if shape.kind in _LAX_OF_THEIR_OWN and isinstance(value, Decimal | Enum):  # which Pydantic takes even so
-        return False
-    validator = validators.get(id(shape))
-    if validator is None:
-        validator = validators[id(shape)] = reading.validator_of(shape)
-    strict = shape.kind != "text" or isinstance(value, str | int | float | Decimal)  # strictly, a URL is no URL
-    return bool(validator.isinstance_python(value, strict=strict))
-
-
-def _fits_json(verdicts: dict[int, Verdict | None], root: JsonSchema, shape: Shape, value: Any) -> bool:
-    """Whether JSON is of this shape, by the part of the raw schema that it stands for."""
-    kind = json_class(shape)
-    if kind not in ("any", class_of(value)):
-        return False
-    if id(shape) not in verdicts:
-        verdicts[id(shape)] = _verdict_of(root, shape)
-    verdict = verdicts[id(shape)]
-    return verdict is None or verdict.accepts(value)
-
-
-def _verdict_of(root: JsonSchema, shape: Shape) -> Verdict | None:
-    """The judge of one part; its references lead into the whole schema, which stands beside it."""
-    draft = {"$schema": root["$schema"]} if "$schema" in root else {}
-    try:
-        return Verdict({**_led_to(_ROOT, shape.schema), **draft}, {_ROOT: root}, formats=True)
-    except SchemaError:  # a part with an address of its own
-        return None
-
-
-def _led_to(document: str, node: Any) -> Any:
-    """The part with the references that begin at the root of its document leading to that document."""
-    if isinstance(node, list):
-        return [_led_to(document, item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    found = {key: _led_to(document, value) for key, value in node.items()}
-    reference = found.get("$ref")
-    return found | {"$ref": document + reference} if isinstance(reference, str) and reference[:1] == "#" else found
 
 
 def is_compilable(model: Any) -> bool:

@@ -102,6 +102,7 @@ class Shape:
     verbatim: Verbatim | None = None
     python: type | None = None  # class of an object (dict: by item), container of a list, class of an enum
     roots: int = 0  # RootModels around the value
+    root: type | None = None  # class of the outermost of them
     core: Any = None  # Pydantic's core schema, to validate the value by itself
 
     @property

@@ -154,7 +154,8 @@ class _Reader:
         mark = next((found for core in cores if (found := verbatim_of(core))), None)
         shape = self._shape(node, cores, path, above)
         shape = replace(shape, description=node.get("description") or shape.description)
-        shape = replace(shape, core=cores[-1] if cores else None)
+        root = next((core["cls"] for core in reversed(cores) if core.get("root_model")), shape.root)
+        shape = replace(shape, core=cores[-1] if cores else None, root=root)
         return _bound(shape, mark, path) if mark else shape
 
     def _resolved(self, node: JsonSchema, above: tuple[str, ...]) -> tuple[JsonSchema, tuple[str, ...]]:
@@ -176,7 +177,7 @@ class _Reader:
     def _shape(self, node: JsonSchema, cores: list[Any], path: str, above: tuple[str, ...]) -> Shape:
         by_type = {core["type"]: core for core in cores}
         if any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores):
-            return Shape("json", {})
+            return Shape("json", own(node))
         if _SWITCHES & by_type.keys() and json_types(node) <= {"string"} and _all_text(node):
             return Shape("text", {"type": "string", **without(own(node), "anyOf")})
         if node.get("format") == "password" and node.get("writeOnly"):
@@ -244,7 +245,7 @@ class _Reader:
         has_null = len(others) < len(parts)
         if len(others) == 1:
             inner = self.read({**others[0], **{k: v for k, v in around.items() if k == "description"}}, path, above)
-            schema = nullable({**inner.schema, **own(around)}) if has_null else inner.schema
+            schema = _nullable({**inner.schema, **own(around)}) if has_null else inner.schema
             roots = self._roots_of(node)
             return replace(inner, schema=schema, nullable=has_null or inner.nullable, roots=inner.roots + roots)
         found: list[Shape] = []
@@ -422,13 +423,18 @@ def _computed(core: Mapping[str, Any], path: str) -> list[Field]:
     ]
 
 
+def _nullable(schema: JsonSchema) -> JsonSchema:
+    """The schema that also takes null; any JSON does so by itself."""
+    return nullable(schema) if schema.keys() & {"type", "enum", "const", "anyOf"} else schema
+
+
 def _all_text(node: JsonSchema) -> bool:
     """Whether JSON knows it as text alone, however many ways Python has to read it."""
     return all(json_types(part) == {"string"} for part in node.get("anyOf", [node]))
 
 
 def _nullable_shape(shape: Shape) -> Shape:
-    return replace(shape, schema=nullable(shape.schema), nullable=True)
+    return replace(shape, schema=_nullable(shape.schema), nullable=True)
 
 
 def _names_of(key: Shape) -> JsonSchema:

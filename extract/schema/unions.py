@@ -70,7 +70,8 @@ def native(shape: Shape) -> bool:
     if shape.kind == "list":
         return shape.python is list and shape.item is not None and native(shape.item)
     if shape.kind == "enum":
-        return shape.python is None and all(type(choice.python) is type(choice.json) for choice in shape.choices)
+        plain = all(type(choice.python) is type(choice.json) for choice in shape.choices)
+        return shape.python is None and plain and json_class(shape) != "any"  # values of several types go by labels
     return shape.kind in _NATIVE
 
 

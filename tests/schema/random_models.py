@@ -25,6 +25,7 @@ from pydantic import (
     NaiveDatetime,
     RootModel,
     StrictInt,
+    TypeAdapter,
     create_model,
 )
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -255,13 +256,28 @@ def _bounded(bare: Any, low: int | None, high: int | None) -> Any:
 @st.composite
 def _optionals(draw: Draw, depth: int) -> Made:
     made = draw(any_type(depth))
-    return Made(made.annotation | None, st.none() | made.values, made.hashable, plain_default=made.plain_default)
+    either = made.annotation | None
+    values = _as_null_is_read(either, st.none() | made.values)
+    return Made(either, values, made.hashable, plain_default=made.plain_default)
 
 
 @st.composite
 def _unions(draw: Draw, depth: int) -> Made:
     parts = draw(st.lists(any_type(depth), min_size=2, max_size=3))
-    return Made(_either(parts), st.one_of(*(part.values for part in parts)))
+    either = _either(parts)
+    return Made(either, _as_null_is_read(either, st.one_of(*(part.values for part in parts))))
+
+
+def _as_null_is_read(annotation: Any, values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Of values that are null in JSON the one that Pydantic reads of it: of `RootModel[int | None] | None` it is None."""
+
+    def is_read(value: Any) -> bool:
+        bare = value
+        while isinstance(bare, RootModel):
+            bare = bare.root
+        return bare is not None or bool(TypeAdapter(annotation).validate_json("null") == value)
+
+    return values.filter(is_read)
 
 
 def _either(parts: list[Made]) -> Any:
@@ -291,7 +307,8 @@ def _roots(draw: Draw, depth: int) -> Made:
 def _generics(draw: Draw, depth: int) -> Made:
     made = draw(any_type(depth))
     box = Box[made.annotation]  # type: ignore[name-defined]
-    return Made(box, st.builds(lambda content, spare: box(content=content, spare=spare), made.values, made.values))
+    spare = _as_null_is_read(made.annotation | None, made.values)
+    return Made(box, st.builds(lambda content, spare: box(content=content, spare=spare), made.values, spare))
 
 
 _EXTRAS: list[dict[str, Any] | None] = [
@@ -327,7 +344,7 @@ def _members(draw: Draw, depth: int, taken: frozenset[str] = frozenset(), *, ali
         if key != name:
             told[draw(st.sampled_from(["alias", "validation_alias"]))] = key
         if draw(st.integers(0, 3)) == 0:
-            default = draw(made.values)
+            default = TypeAdapter(made.annotation).validate_python(draw(made.values))  # as Pydantic reads it
             told |= {"default": default} if made.plain_default else {"default_factory": lambda value=default: value}
         used |= {key, name}
         found.append(_Member(name, key, made, {word: told[word] for word in told if told[word] is not None}))
@@ -393,7 +410,7 @@ def _dataclasses(draw: Draw, depth: int) -> Made:
     if draw(st.booleans()):
         made = checked_dataclass(made)
     given, left_out = _by_key(members)
-    return Made(made, st.fixed_dictionaries(given, optional=left_out).map(lambda found: made(**found)))
+    return Made(made, st.fixed_dictionaries(given, optional=left_out).map(TypeAdapter(made).validate_python))
 
 
 @st.composite
@@ -408,7 +425,7 @@ def _typed_dicts(draw: Draw, depth: int) -> Made:
     }
     made: Any = TypedDict(draw(st.sampled_from(TYPE_NAMES)), fields)  # type: ignore[misc]  # drawn names
     given, left_out = _by_key(members)
-    return Made(made, st.fixed_dictionaries(given, optional=left_out))
+    return Made(made, st.fixed_dictionaries(given, optional=left_out).map(TypeAdapter(made).validate_python))
 
 
 _NESTED: list[Callable[[int], st.SearchStrategy[Made]]] = [

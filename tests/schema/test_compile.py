@@ -461,11 +461,11 @@ def test_what_does_not_come_back_is_a_value_error() -> None:
 def test_a_part_of_a_schema_asks_for_some_fields() -> None:
     """By their names in Python, in the order of the model."""
     model = create_model("M", a=(int, ...), b=(int, Field(alias="B")), c=(int, ...))
-    part = compile_schema(model).part(["c", "b"])
+    part = compile_schema(model).part(["c", "b"], ["c", "B"])
     assert ["B", "c"] == part.wire_schema["required"] == part.wire_schema["propertyOrdering"]
     assert ["B", "c"] == list(part.wire_schema["properties"])
     assert ["b", "c"] == part.arrow_schema.names
-    assert ["B"] == list(compile_schema(model, "openai").part(["b"]).wire_schema["properties"])
+    assert ["B"] == list(compile_schema(model, "openai").part(["b"], ["B"]).wire_schema["properties"])
 
 
 def test_a_raw_schema_keeps_its_references() -> None:

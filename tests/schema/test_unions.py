@@ -1,14 +1,30 @@
-"""Unions: labels, and which branches an answer alone tells apart."""
+"""Unions: labels, which branches an answer alone tells apart, and the way there and back."""
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    RootModel,
+    create_model,
+)
+from typing_extensions import TypedDict
 
+from extract.parse import parse_json
+from extract.schema import compile_schema
+from extract.schema.profiles import PROFILES
 from extract.schema.shapes import Choice, Shape
 from extract.schema.types import read_type
 from extract.schema.unions import json_class, native, spliced, told_apart, union_of, wire_class
@@ -112,7 +128,8 @@ def test_a_union_in_a_union_is_one() -> None:
         (Words | list[str], False),
         (tuple[int, int] | list[int], False),
         (dict[str, int] | Part, False),
-        (Literal["a", 1] | bool, True),
+        (Literal["a", 1] | bool, False),  # as it stands; on the wire the first is a label
+        (Literal["a", 1] | str, False),
         (bytes | None | str, False),
     ],
     ids=str,
@@ -147,7 +164,8 @@ def test_the_json_class_of_a_shape(annotation: Any, found: str) -> None:
 @pytest.mark.parametrize(
     ("annotation", "is_native"),
     [
-        *[(str, True), (int, True), (list[list[int]], True), (Literal["a", 1], True)],
+        *[(str, True), (int, True), (list[list[int]], True), (Literal["a", "b"], True)],
+        (Literal["a", 1], False),  # which goes by labels
         *[(dt.date, False), (Color, False), (set[int], False), (Words, False), (Part, False), (Literal[b"x"], False)],
     ],
     ids=str,
@@ -166,3 +184,133 @@ def test_the_class_of_a_wire_schema() -> None:
         {"anyOf": []},
     ]
     assert ["number", "string", "any", "any"] == [wire_class(schema) for schema in schemas]
+
+
+Code = Annotated[str, Field(pattern="^[a-z]{2}$")]
+Answer = Enum("Answer", {"YES": True, "NO": False})
+
+
+class Left(TypedDict):
+    word: NotRequired[Literal[""]]
+
+
+class Word(RootModel[str]):
+    pass
+
+
+class Whole(RootModel[int | None]):
+    pass
+
+
+class Text(RootModel[str | None]):
+    pass
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    ("annotation", "values", "options"),
+    [
+        (Code | Decimal | Annotated[str, Field(min_length=3)], ["ab", "abc", Decimal("0.5")], {}),
+        (Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=-5)] | list[bytes], [1, 0.5, -0.5, [b"x"]], {}),
+        (Word | list[str] | str, [Word("x"), "x", ["x"]], {}),
+        (list[Word] | list[str], [[Word("x")], ["x"]], {}),
+        (dict[str, Word] | dict[str, str], [{"a": Word("x")}, {"a": "x"}], {}),
+        (Left | dict[Color, int], [{}, {"word": ""}, {Color.RED: 1}], {}),
+        (tuple[Word, int] | tuple[str, int], [(Word("x"), 1), ("x", 1)], {}),
+        (list[Word | int] | list[str], [[Word("x"), 1], ["x"]], {}),
+        (bool | Answer | float, [True, Answer.YES, 0.5], {"enums": "name"}),
+        (Answer | Literal[2, 1], [Answer.YES, 1, 2], {}),
+        (Literal["a", 1, True] | str, ["a", "1", "true", 1, True], {}),
+        (list[Literal["a", 1]] | list[str], [["a"], ["1"], [1]], {}),
+        (JsonValue | list[bytes], [None, 5, "null", [b"x"]], {}),
+        (JsonValue | Literal[Color.RED], [Color.RED, "red", {"a": [1]}], {}),
+        (JsonValue | list[Color], [[Color.RED], ["red"], Size.S], {}),
+        (PurePosixPath | Color, [Color.RED, PurePosixPath("a")], {}),
+        (IPv4Interface | IPv4Address | bytes, [IPv4Interface("1.1.1.1/8"), IPv4Address("1.1.1.1"), b"four"], {}),
+        (uuid.UUID | bytes, [uuid.UUID(int=1), bytes(16)], {}),
+        (RootModel[JsonValue | list[bytes]], [None, 5], {}),
+        (RootModel[JsonValue] | int, [RootModel[JsonValue](None), RootModel[JsonValue]([1]), 5], {}),
+    ],
+    ids=str,
+)
+def test_a_branch_is_found_again(profile: Any, annotation: Any, values: list[Any], options: dict[str, Any]) -> None:
+    """In an answer and in a row: the same value of the same type."""
+    model = create_model("M", a=(annotation, ...))
+    compiled = compile_schema(model, profile, **options)
+    for value in values:
+        instance = model(a=value)
+        assert repr(instance) == repr(compiled.restore(compiled.answer_form(instance)))
+        assert repr(instance) == repr(compiled.instance_of(compiled.row_of(instance)))
+
+
+class Right(BaseModel):
+    word: str
+    number: int
+
+
+class One(BaseModel):
+    kind: Literal[1]
+
+
+class Yes(BaseModel):
+    kind: Literal[True]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    ("annotation", "value"), [(Left | Right, {}), (Left | Right, {"word": ""}), (One | Yes, Yes(kind=True))], ids=str
+)
+def test_a_tag_that_is_left_out_or_true_is_one(profile: Any, annotation: Any, value: Any) -> None:
+    """Null stands for what is left out; True is not 1."""
+    model = create_model("M", a=(annotation, ...))
+    compiled = compile_schema(model, profile)
+    instance = model(a=value)
+    assert repr(instance) == repr(compiled.restore(compiled.answer_form(instance)))
+
+
+def test_a_tag_says_whose_null_it_is() -> None:
+    """Pydantic would take the first class that may be null."""
+    model = create_model("M", a=(Whole | Text, ...))
+    compiled = compile_schema(model, "gemini")
+    for value in (Whole(None), Text(None), Whole(5), Text("x")):
+        instance = model(a=value)
+        assert repr(instance) == repr(compiled.restore(compiled.answer_form(instance)))
+        assert repr(instance) == repr(compiled.instance_of(compiled.row_of(instance)))
+
+
+def test_no_branch_is_taken_for_another() -> None:
+    """A subclass has a branch of its own or none, inside a list too."""
+    compiled = compile_schema(create_model("M", a=(list[Part] | int, ...)))
+    small = create_model("Small", __base__=Part)
+    instance = compiled.model.model_construct(a=[small(name="x", weight=None)])
+    with pytest.raises(ValueError, match="list is no branch"):
+        compiled.answer_form(instance)
+
+
+def test_a_value_that_is_its_own_json_is_read_once() -> None:
+    """By the model alone: a validator that changes it does so once."""
+    cried = Annotated[str, AfterValidator(lambda text: f"{text}!")]
+    for annotation in (cried | Part, cried | Decimal, cried | Answer):
+        assert "x!" == compile_schema(create_model("M", a=(annotation, ...)), "openai").restore({"a": "x"}).a
+
+
+def test_a_float_beside_decimals_as_text_is_a_float() -> None:
+    """Though an answer's numbers are read as Decimals."""
+    compiled = compile_schema(create_model("M", a=(float | Decimal, ...)), "openai", decimals="string")
+    found = [compiled.restore(parse_json(text)).a for text in ('{"a": 0.5}', '{"a": "0.5"}')]
+    assert [repr(0.5), repr(Decimal("0.5"))] == list(map(repr, found))
+
+
+def test_texts_without_a_tag_are_read_by_the_model() -> None:
+    """Of an endpoint that did not heed the schema."""
+    compiled = compile_schema(create_model("M", a=(Code | Annotated[str, Field(min_length=3)], ...)))
+    assert ["ab", "abc"] == [compiled.restore({"a": text}).a for text in ("ab", "abc")]
+
+
+def test_values_of_several_types_stand_by_their_labels() -> None:
+    """Beside another JSON type there is no need of a tag; beside texts there is."""
+    schemas = [
+        compile_schema(create_model("M", a=(kind, ...)), "openai").wire_schema["properties"]["a"]
+        for kind in (Literal["a", 1] | bool, Literal["a", 1] | str)
+    ]
+    assert [True, False] == ["anyOf" in schema for schema in schemas]

@@ -156,6 +156,18 @@ def test_any_json_is_text() -> None:
     assert {"type": "string", "description": "JSON text"} == wire(JsonValue) == wire(JsonValue, "full")
 
 
+@pytest.mark.parametrize("annotation", [JsonValue, JsonValue | None], ids=str)
+def test_keywords_of_any_json_are_judged_and_told(annotation: Any) -> None:
+    """Those that a field gives itself; null stays what it is."""
+    field = Field(json_schema_extra={"maxLength": 3})
+    compiled = compile_schema(create_model("M", a=(annotation, field)))
+    assert {"maxLength": 3} == compiled.json_schema["properties"]["a"]
+    assert '$.a: type "any JSON" is rewritten to JSON text' in losses(annotation, field=field)
+    assert "$.a: maxLength 3 is moved to description" in losses(annotation, field=field)
+    found = [not list(compiled.verdict.issues({"a": value}, 1)) for value in ("abc", "abcd", 12345, None)]
+    assert [True, False, True, True] == found
+
+
 def test_open_objects_take_entries_where_they_must_be_closed() -> None:
     """A raw schema that says nothing of other properties."""
     raw = {"properties": {"a": {"type": "integer"}}, "required": ["a"]}

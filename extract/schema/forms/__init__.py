@@ -13,7 +13,6 @@ from extract.schema.forms.compounds import (
     Parts,
     Properties,
     Property,
-    Union,
     class_of,
     extras_of,
     refuse_lost,
@@ -28,7 +27,9 @@ from extract.schema.forms.scalars import (
     JsonText,
     Reading,
     choice_of,
+    is_choice,
 )
+from extract.schema.forms.unions import Union
 
 __all__ = [
     "KEY",
@@ -49,6 +50,7 @@ __all__ = [
     "choice_of",
     "class_of",
     "extras_of",
+    "is_choice",
     "refuse_lost",
     "value_of",
 ]

@@ -1,19 +1,17 @@
-"""Forms of what has parts: lists, tuples, maps, objects and unions."""
+"""Forms of what has parts: lists, tuples, maps and objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pydantic_core import ValidationError
-
 from extract.records import path_to, short
-from extract.schema.forms.scalars import Enumerated, Form, Reading
+from extract.schema.forms.scalars import Form, Reading
 from extract.schema.nodes import json_text, key_text, sorted_values
-from extract.schema.shapes import ABSENT, TAG, Field, Shape
-from extract.schema.unions import json_class, native, wire_class
+from extract.schema.shapes import ABSENT, Field, Shape
+from extract.schema.unions import json_class
 
 KEY, VALUE = "key", "value"  # of an entry
 
@@ -297,92 +295,6 @@ def extras_of(shape: Shape, value: Any) -> dict[str, Any]:
     return dict(getattr(value, "__pydantic_extra__", None) or {})
 
 
-@dataclass
-class Union(Form):
-    """One of several shapes: as it is where `told_apart`, else an object with a tag and one part that is not null."""
-
-    branches: Sequence[tuple[str, Form]]
-    tagged: bool
-    validate: Callable[[int, Any, Any], Any]  # a branch's value and a context → its instance; raises ValueError
-    fits: Callable[[int, Any], bool]  # whether a Python value is of a branch
-    leave_out_nulls: bool = False
-
-    def __post_init__(self) -> None:
-        self.plain = not self.tagged and all(form.plain for _, form in self.branches)
-        kinds = [form.shape.kind for _, form in self.branches]
-        unsure = kinds.count("object") > 1 or "decimal" in kinds  # which Pydantic may take for another branch
-        self.live = self.tagged or unsure or any(form.live for _, form in self.branches)
-        self.plain = self.plain and not self.live
-
-    def _write(self, value: Any) -> Any:
-        number = self.branch_of(value)
-        label, form = self.branches[number]
-        written = form.to_wire(value)
-        if not self.tagged:
-            return written
-        if self.leave_out_nulls:
-            return {TAG: label, label: written}
-        return {TAG: label, **{name: written if name == label else None for name, _ in self.branches}}
-
-    def branch_of(self, value: Any) -> int:
-        """Which branch a Python value is. Raises ValueError."""
-        numbers = [number for number in range(len(self.branches)) if self.fits(number, value)]
-        if not numbers:
-            raise ValueError(f"{type(value).__name__} is no branch of the union")
-        return numbers[0]
-
-    def _read(self, answer: Any, path: str, reading: Reading) -> Any:
-        has_tag = self.tagged and isinstance(answer, dict) and TAG in answer
-        number = self._tag(answer, path, reading) if has_tag else self._branch_of_answer(answer)
-        if number is None:
-            if self.tagged and not has_tag:  # an endpoint that did not heed the schema
-                names = ", ".join(name for name, _ in self.branches)
-                reading.complain("union", path, f"no tag says which of {names} it is", short(answer))
-            return answer
-        reading.chosen[path, id(self)] = number
-        label, form = self.branches[number]
-        return form.from_wire(answer[label] if has_tag else answer, path, reading)
-
-    def _tag(self, answer: Any, path: str, reading: Reading) -> int | None:
-        names = [name for name, _ in self.branches]
-        label = answer[TAG]
-        if label not in names:
-            reading.complain("union", path, f"tag is {label!r}, which is none of {', '.join(names)}", short(label))
-            return None
-        others = [
-            name for name in answer if name not in (TAG, label) and (answer[name] is not None or name not in names)
-        ]
-        if label not in answer:
-            reading.complain("union", path, f"tag is {label!r}, and there is no such part", label)
-            return None
-        if others:
-            message = f"tag is {label!r}, but {', '.join(map(repr, others))} is filled too"
-            reading.complain("union", path, message, others[0])
-            return None
-        return names.index(label)
-
-    def _branch_of_answer(self, answer: Any) -> int | None:
-        kind = class_of(answer)
-        found = [number for number, (_, form) in enumerate(self.branches) if wire_class(form.schema) in (kind, "any")]
-        if len(found) > 1 and kind == "object":
-            found = [number for number in found if _is_like(self.branches[number][1], answer)]
-        if len(found) > 1 and kind != "object":  # whose Python values are their JSON
-            found = found[:1] if all(native(self.branches[number][1].shape) for number in found) else []
-        return found[0] if len(found) == 1 else None
-
-    def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
-        number = reading.chosen.get((path, id(self)))
-        if number is None:
-            return value
-        form = self.branches[number][1]
-        hydrated = form.hydrate(value, path, reading)
-        try:
-            return self.validate(number, hydrated, reading.context)
-        except ValidationError as error:
-            reading.errors.append((path, error))
-            return value
-
-
 def class_of(answer: Any) -> str:
     """The JSON class of an answer, as `json_class` names it."""
     if isinstance(answer, bool):
@@ -391,20 +303,3 @@ def class_of(answer: Any) -> str:
         return "number"
     names: dict[type, str] = {str: "string", list: "array", dict: "object"}
     return names.get(type(answer), "null")
-
-
-def _is_like(form: Form, answer: Mapping[str, Any]) -> bool:
-    """Whether an object has the names of this branch, and its tags' values."""
-    if not isinstance(form, Properties):
-        return False
-    names = {item.field.wire for item in form.properties}
-    known = answer.keys() <= names | {form.extra_name} or form.schema.get("additionalProperties") is not False
-    if not (known and names <= answer.keys()):
-        return False
-    enums = [item for item in form.properties if item.field.shape.kind == "enum" and not item.field.shape.nullable]
-    return all(answer[item.field.wire] in _written_values(item.form) for item in enums)
-
-
-def _written_values(form: Form) -> Iterable[Any]:
-    labelled = isinstance(form, Enumerated) and form.labelled
-    return [choice.label if labelled else choice.json for choice in form.shape.choices]

@@ -49,7 +49,12 @@ class Form:
         """The answer that stands for a value. Raises ValueError when the wire has none for it."""
         for _ in range(self.shape.roots):
             value = None if value is None else value.root
-        return None if value is None else self._write(value)
+        return None if value is None and not self.writes_null else self._write(value)
+
+    @property
+    def writes_null(self) -> bool:
+        """Whether None is written as something else than null."""
+        return False
 
     def from_wire(self, answer: Any, path: str, reading: Reading) -> Any:
         return answer if self.plain or answer is None else self._read(answer, path, reading)
@@ -152,12 +157,21 @@ class Enumerated(Form):
 def choice_of(shape: Shape, value: Any) -> Choice:
     """The choice that a Python value is. Raises ValueError."""
     for choice in shape.choices:
-        if choice.python is value or (type(choice.python) is type(value) and choice.python == value):
+        if _is(choice, value):
             return choice
     for choice in shape.choices if shape.core is None else ():  # plain JSON, in which 0 is 0.0
         if choice.json == value and isinstance(choice.json, bool) == isinstance(value, bool):
             return choice
     raise ValueError(f"{value!r} is none of the enum's values")
+
+
+def is_choice(shape: Shape, value: Any) -> bool:
+    """Whether a Python value is one of the enum's, by its type too."""
+    return any(_is(choice, value) for choice in shape.choices)
+
+
+def _is(choice: Choice, value: Any) -> bool:
+    return choice.python is value or (type(choice.python) is type(value) and bool(choice.python == value))
 
 
 class JsonText(Form):
@@ -169,8 +183,9 @@ class JsonText(Form):
     def _hydrate(self, value: Any, path: str, reading: Reading) -> Any:
         return with_floats(value)
 
-    def to_wire(self, value: Any) -> Any:
-        return "null" if value is None and not self.shape.nullable else super().to_wire(value)
+    @property
+    def writes_null(self) -> bool:
+        return not self.shape.nullable
 
     def _write(self, value: Any) -> str:
         return json_text(value if isinstance(value, dict | list) else to_jsonable_python(value))
