@@ -158,7 +158,7 @@ def test_a_report_is_kept_and_recalled(cache: Path) -> None:
 
 
 def test_a_report_holds_no_key() -> None:
-    with ScriptedServer(lambda call: obedient(call)) as server:
+    with ScriptedServer(obedient) as server:
         report = asyncio.run(probe(server.endpoint(api_key=KEY), "m"))
     assert KEY not in json.dumps(report.as_dict()) + report.table() + repr(report)
 

@@ -12,6 +12,8 @@ from extract.records import WebSource
 MAX_SOURCES = 1000
 _PLACES = frozenset({"annotations", "citations", "search_results", *GROUNDING, "extra_content"})
 
+_SCHEMES = ("http://", "https://", "corpus:/")  # the last: a file that the local server searched
+
 
 def sources_of(
     document: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]
@@ -68,7 +70,7 @@ _READERS = (_annotated, _grounded, _listed)
 def _source(item: Mapping[str, Any], name: str) -> Iterator[WebSource]:
     url, title = item.get(name) or item.get("url"), item.get("title")
     start, end = _place(item.get("start_index")), _place(item.get("end_index"))
-    if isinstance(url, str) and url.startswith(("http://", "https://")):
+    if isinstance(url, str) and url.startswith(_SCHEMES):
         is_placed = start is not None and end is not None and start < end  # 0 and 0 are told of none
         yield WebSource(
             encodable(url),

@@ -33,7 +33,7 @@ class Media(Settings):
     pages: str | None = None  # of PDFs, from 1: "1-3", "1,4-", None: all
     dpi: int = Field(default=150, ge=10, le=1200)  # of rendered pages
     max_pixels: int = Field(default=MAX_PIXELS, ge=64)  # of one image or page; above it is made smaller
-    max_bytes: int = Field(default=MAX_BYTES, ge=1)  # of each file, and of all that one record sends
+    max_bytes: int = Field(default=MAX_BYTES, ge=1)  # of each file, and of all that one cell sends
     max_files: int = Field(default=16, ge=1)  # in one cell
     max_pages: int = Field(default=200, ge=1)  # of one file
     optional: bool = False  # an empty cell is asked without a file, instead of going to the quarantine
