@@ -24,7 +24,7 @@ demo: $(VENV)/.ready-demo
 	@$(PY) -m extract status out/tickets --rows 5
 
 test: $(VENV)/.ready-dev
-	$(PY) -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(VENV)/.ready-dev
 	$(PY) -m ruff check .

@@ -25,8 +25,18 @@ Results go to stdout; progress, logs and errors to stderr. Exit codes:
 
 [Scheduling](scheduling.md) says what to do on each.
 
-The endpoint comes from the environment: `EXTRACT_BASE_URL`, `EXTRACT_API_KEY`, `EXTRACT_MODEL` and
-`EXTRACT_DIALECT` (`openai`, `toapis`, `kie` or `llamacpp`).
+From the environment:
+
+| variable | what |
+|---|---|
+| `EXTRACT_BASE_URL`, `EXTRACT_API_KEY` | where requests go, and with which key |
+| `EXTRACT_MODEL` | the model's name, unless the pipeline names one |
+| `EXTRACT_DIALECT` | `openai`, `toapis`, `kie`, `llamacpp` or `auto` |
+| `EXTRACT_FORM` | the form of `response_format`: `A`, `B` or `C`; unset: that of the dialect |
+| `EXTRACT_CACHE_DIR` | where probes are kept |
+| `EXTRACT_SERVE_KEY`, `EXTRACT_UPSTREAM_KEY` | the key that `extract serve` asks for, and the one it sends on |
+
+[Endpoints](endpoints.md) says more.
 """
 
 

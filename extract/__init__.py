@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from extract.report import Report as Report
     from extract.schema import CompiledSchema as CompiledSchema
     from extract.schema import compile_schema as compile_schema
+    from extract.schema.functions import Tool as Tool
+    from extract.schema.functions import tool_of as tool_of
     from extract.sources import Csv as Csv
     from extract.sources import Folder as Folder
     from extract.sources import Jsonl as Jsonl
@@ -71,6 +73,7 @@ _HOMES = {
     "extract.records": ("Issue", "Record"),
     "extract.report": ("Report",),
     "extract.schema": ("CompiledSchema", "compile_schema"),
+    "extract.schema.functions": ("Tool", "tool_of"),
     "extract.sources": ("Csv", "Folder", "Jsonl", "Parquet"),
     "extract.verbatim": ("Verbatim",),
 }

@@ -128,7 +128,7 @@ def run(
 ) -> Result:
     """Run a pipeline and wait for it; works in scripts, in notebooks and inside a running event loop.
 
-    source: path, DataFrame or Arrow table; None: the pipeline's own. out: run directory, default `out/<name>`; the same
+    source: path of a file, a folder or a pattern, DataFrame or Arrow table; None: the pipeline's own. out: run directory, default `out/<name>`; the same
     call again asks only for what has no answer yet. endpoint: default the pipeline's, else the environment's. local:
     the model on this machine. limit: only the first records. on_progress: called with the running `Tally`,
     None: a progress bar in a notebook. transport: any httpx transport in place of the built-in one.
@@ -187,7 +187,7 @@ async def probed(
     """
     async with running(endpoint) as there:
         report = await probe(there, model, heard=heard)
-    if not endpoint.is_local:
+    if report.is_whole and not endpoint.is_local:  # a passing fault is no fact
         await asyncio.to_thread(remember, report)
     return report
 

@@ -49,10 +49,9 @@ class Settings(BaseModel):
 
 def _sentence(name: str, error: ValidationError) -> str:
     """Pydantic's findings in one line, without the input (it may hold a key)."""
-    parts = [
-        ".".join([name, *map(str, item["loc"])]) + ": " + item["msg"] for item in error.errors(include_input=False)
-    ]
-    return "; ".join(parts)
+    found = error.errors(include_input=False)
+    own = [item for item in found if item["type"] != "default_factory_not_called"]  # that follows from another
+    return "; ".join(".".join([name, *map(str, item["loc"])]) + ": " + item["msg"] for item in own or found)
 
 
 class Model(Settings):

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from types import CodeType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -61,6 +62,8 @@ def _text(thing: Any, seen: set[int]) -> str:
         return "\n".join([_source(thing), *(_text(part, seen) for part in _bound(thing))])
     if isinstance(thing, tuple | list):
         return "\n".join(_text(part, seen) for part in thing)
+    if isinstance(thing, set | frozenset):
+        return "\n".join(sorted(_text(part, seen) for part in thing))
     if isinstance(thing, dict):
         return "\n".join(f"{key}: {_text(part, seen)}" for key, part in thing.items())
     if callable(thing) and hasattr(thing, "__dict__"):
@@ -93,7 +96,18 @@ def _code(thing: Any) -> str:
         found = (source_of(inner) for inner in map(_unwrapped, vars(thing).values()) if hasattr(inner, "__code__"))
         return "\n".join([thing.__qualname__, *found])
     code = getattr(thing, "__code__", None)
-    return without_addresses(repr((code.co_code, code.co_consts, code.co_names))) if code else repr(type(thing))
+    return _compiled(code) if code else repr(type(thing))
+
+
+def _compiled(value: Any) -> str:
+    """Code, or a constant in it: the order of a set is another one in every process."""
+    if isinstance(value, CodeType):
+        return f"({value.co_code!r}, {_compiled(value.co_consts)}, {value.co_names!r})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_compiled, value))})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_compiled, value)))}}}"
+    return without_addresses(repr(value))
 
 
 def _unwrapped(value: Any) -> Any:

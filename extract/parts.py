@@ -9,7 +9,7 @@ from typing import Any
 
 from extract.errors import ConfigError
 from extract.prompts import Example, Prompt
-from extract.records import Completion, Issue, Outcome, Record, Usage, path_to, short
+from extract.records import Completion, Issue, Outcome, Record, Research, Usage, path_to, short
 from extract.requests import RequestBuilder
 from extract.salvage import Answer, Root
 from extract.schema import CompiledSchema
@@ -78,6 +78,7 @@ class Piece:
     unanswered: bool = False  # every attempt failed; a later run asks again
     relaxed: tuple[str, ...] = ()  # what its schema had given up
     flags: tuple[str, ...] = ()  # of the request
+    research: Research = Research()  # that went before
     replayed: bool = False  # the answer was there already
 
 
@@ -205,4 +206,5 @@ def _summed(one: Completion, all_of_them: Sequence[Completion]) -> Completion:
     """A completion that cost what all of them did."""
     usage = sum((each.usage for each in all_of_them), Usage())
     models = dict.fromkeys(each.model for each in all_of_them if each.model)
-    return replace(one, usage=usage, model=", ".join(models) or None)
+    sources = dict.fromkeys(source for each in all_of_them for source in each.sources)
+    return replace(one, usage=usage, model=", ".join(models) or None, sources=tuple(sources))

@@ -33,7 +33,7 @@ Children = Literal["columns", "tables"]
 
 JUDGING = 2  # raised when a new version asks or judges otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
-RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request")
+RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request", "_reasoning")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
 LOCAL_CONCURRENCY = 4  # calls in flight to the model on this machine: its slots, and as many waiting
 
@@ -53,7 +53,9 @@ class Pipeline:
     columns such as `address.city`. CSV has both always.
     neutralise_formulas: in CSV, text that a spreadsheet would run as a formula gets an apostrophe in front.
     mend_json: repair answers that are nearly JSON (a trailing comma, a bare key, a bracket short); their rows say so.
-    tools: typed Python functions that the model may call, round by round, before it is asked for the record.
+    tools: typed Python functions that the model may call, round by round, before it is asked for the record; `tool_of`
+    gives one another name.
+    keep_reasoning: the model's thoughts, where they come with the answer, are a column `_reasoning` of the table.
     split_fields: ask for each record in several requests: lists of field names, each field in one of them, or how many.
     """
 
@@ -80,7 +82,8 @@ class Pipeline:
     flat: bool = False
     split_fields: SplitFields = ()
     mend_json: bool = False
-    tools: Sequence[Callable[..., Any]] = ()
+    tools: Sequence[Callable[..., Any] | Tool] = ()
+    keep_reasoning: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
@@ -91,6 +94,9 @@ class Pipeline:
             raise ConfigError(f"unknown children {self.children!r}", hint='"columns" or "tables"')
         if not isinstance(self.flat, bool):
             raise ConfigError(f"flat is {self.flat!r}", hint="True or False")
+        if not isinstance(self.keep_reasoning, bool):
+            raise ConfigError(f"keep_reasoning is {self.keep_reasoning!r}", hint="True or False")
+        _check_tools(self.tools)
         if self.shard_rows < 1:
             raise ConfigError(f"shard_rows is {self.shard_rows}", hint="at least 1")
         if isinstance(self.prompt, str):
@@ -153,6 +159,7 @@ class Prepared:
             *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.dialect.form),
             *(self.schema.fingerprint, self.build.toolbox),
             [_check_source(check) for check in pipeline.checks],
+            *(["reasoning"] if pipeline.keep_reasoning else []),
         ]
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -197,6 +204,18 @@ def _questions(build: RequestBuilder, pipeline: Pipeline) -> tuple[Question, ...
     descent = Descent(build.schema)
     parts = parts_of(build.schema, pipeline.split_fields, mend_json=pipeline.mend_json)
     return tuple(Question(part.builder_of(build), descent, part) for part in parts) or (Question(build, descent),)
+
+
+def _check_tools(tools: Any) -> None:
+    """Refuse what is no list of functions. Raises ConfigError."""
+    if isinstance(tools, str) or not isinstance(tools, Sequence):
+        given = getattr(tools, "name", None) or getattr(tools, "__name__", None)
+        raise ConfigError(f"tools is {tools!r}, not a list", hint=f"a list of functions: tools=[{given or 'lookup'}]")
+    for tool in tools:
+        if isinstance(tool, Tool):
+            continue
+        if isinstance(tool, type) or not callable(tool):
+            raise ConfigError(f"{tool!r} is no tool", hint="a typed function, or tool_of(function, name=…)")
 
 
 def _toolbox(pipeline: Pipeline, rules: DialectRules) -> Toolbox:

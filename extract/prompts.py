@@ -32,6 +32,11 @@ Message = dict[str, Any]
 Role = Literal["system", "developer", "user", "assistant"]
 
 _OPENING: tuple[Role, ...] = ("system", "developer")
+_LISTS = {
+    "media": "a list of columns: media=['file']",
+    "narrow": "a list of enum fields: narrow=['label']",
+    "turns": "a list of (role, template)",
+}
 _NO_MEDIA_TYPES = ("int", "uint", "float", "double", "half", "bool", "date", "time", "decimal", "duration", "map")
 _NONCE = secrets.token_hex(16)  # marks the place of files in a rendered text; no cell can know it
 _PLACE = re.compile(rf"\x02{_NONCE}:(\d+)\x03")
@@ -106,6 +111,13 @@ class Prompt:
     turns: Sequence[tuple[Role, str]] = ()
 
     def __post_init__(self) -> None:
+        for name, hint in _LISTS.items():
+            given = getattr(self, name)
+            if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+                raise PromptError(f"{name} is {given!r}, not a list", hint=hint)
+        for item in self.media:
+            if not isinstance(item, str | Media):
+                raise PromptError(f"{item!r} is no media column", hint="its name, or Media(column=…)")
         for turn in self.turns:
             if len(turn) != 2 or turn[0] not in get_args(Role) or not isinstance(turn[1], str):
                 raise PromptError(f"{turn!r} is no turn", hint=f"(role, template), role one of {get_args(Role)}")

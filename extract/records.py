@@ -122,6 +122,7 @@ class ChatRequest:
     rung: int = 0  # how far its schema is relaxed
     media: Sequence[Part] = ()  # what `body` only names, and is put in when it is sent
     flags: tuple[str, ...] = ()  # for the row: what was noticed in making it
+    scope: str = ""  # what names it besides the body, and the requests that are made for it
     owner: str | None = None  # hash of the request that this is a round of research for
     research: Research | None = None  # that went before
 

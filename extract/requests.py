@@ -20,6 +20,7 @@ from extract.media import Attachments, MediaError
 from extract.prompts import Example, Prompt
 from extract.records import ChatRequest, Issue, Record, path_to
 from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, places
+from extract.schema.nodes import with_null_types
 from extract.schema.wire import BIG_ENUM
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
@@ -56,7 +57,7 @@ class RequestBuilder:
         if record.problem:
             raise Unaskable(record.problem)
         if self.prompt.says_nothing(record, self.text_columns):
-            raise Unaskable(Issue("prompt", "prompt.empty", "$", "every column that the prompt uses is empty"))
+            raise Unaskable(Issue("prompt", "prompt.empty", "$", _nothing_said(record)))
         schema = self._schema_for(record)
         try:
             parts = self.attachments.parts_for(record) if self.attachments else {}
@@ -75,7 +76,9 @@ class RequestBuilder:
             raise Unaskable(Issue("prompt", "prompt.text", "$", f"the text cannot be sent: {error}")) from error
         media = [part for column in parts.values() for part in column]
         flags = dict.fromkeys(flag for part in media for flag in part.flags)
-        return ChatRequest(body, self._hash(named, record), media=media, flags=tuple(flags))
+        scope = self._scope(record)
+        name = hashlib.blake2b(named + scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return ChatRequest(body, name, media=media, flags=tuple(flags), scope=scope)
 
     def with_wire_examples(self) -> RequestBuilder:
         """A builder whose examples answer in the form of the wire: a bound value becomes the span that reads as it.
@@ -101,11 +104,13 @@ class RequestBuilder:
                 schema = self._schema_for(record)
             except Unaskable as error:
                 raise PromptError(f"example {number}: {error.issue.message}") from error
-            for found in Verdict(schema).issues(example.answer, 1):
+            for found in Verdict(with_null_types(schema)).issues(example.answer, 1):
                 raise PromptError(f"example {number} breaks the schema at {found.path}: {found.message[:300]}")
 
     def _wire_answer(self, number: int, example: Example) -> JsonSchema:
         answer = self._in_answer_form(copy.deepcopy(dict(example.answer)))
+        if self.schema.profile == "function":
+            answer = _without_nulls(answer, self.schema.shape)
         record = Record(key=number, position=number - 1, cells=example.record)
         for path, shape in self.schema.bindings:
             for holder, step, place in places(answer, path):
@@ -155,15 +160,10 @@ class RequestBuilder:
         tools = {"tools": [self.dialect.search_tool]} if self.model.search_with_schema else {}
         return {"response_format": self.schema.response_format_as(self.dialect.form, schema), **tools}
 
-    def _hash(self, body: bytes, record: Record) -> str:
-        digest = hashlib.blake2b(body, digest_size=16)
-        if not self.dialect.model_in_body:
-            digest.update(self.model_name.encode())
-        if self.toolbox:
-            digest.update(self.toolbox.encode())
-        if not self.share_answers:
-            digest.update(repr(record.key).encode())
-        return digest.hexdigest()
+    def _scope(self, record: Record) -> str:
+        """What names a request besides its body: the model where it is in the path, the tools, the record's key."""
+        model = "" if self.dialect.model_in_body else self.model_name
+        return model + self.toolbox + ("" if self.share_answers else repr(record.key))
 
     def _schema_for(self, record: Record) -> JsonSchema:
         """The wire schema with an enum of the record's own spans in each field marked `Verbatim`."""
@@ -209,6 +209,31 @@ class RequestBuilder:
         # above the limit the field goes plain, and the judge refuses what the record does not hold
 
 
+def _without_nulls(answer: Any, shape: Shape) -> Any:
+    """The answer as a call's arguments: a field that is null is left out, where that says the same."""
+    if isinstance(answer, list) and shape.item:
+        return [_without_nulls(item, shape.item) for item in answer]
+    if not isinstance(answer, dict) or shape.kind != "object":
+        return answer
+    fields = {item.wire: item for item in shape.fields}
+    nodes = shape.schema.get("properties", {})
+    left_out = {
+        name for name, item in fields.items() if item.required or nodes.get(name, {}).get("default", "") is None
+    }
+    return {
+        name: _without_nulls(value, fields[name].shape) if name in fields else value
+        for name, value in answer.items()
+        if value is not None or name not in left_out or not fields[name].shape.nullable
+    }
+
+
+def _nothing_said(record: Record) -> str:
+    """That there is nothing to ask, and what may be meant: a file of a folder that has no text."""
+    said = "every column that the prompt uses is empty"
+    of_folder = record.get("media_type") and record.get("file")
+    return f"{said}; files go with Prompt(media=['file'])" if of_folder else said
+
+
 def _record_call(name: str, schema: JsonSchema) -> dict[str, Any]:
     """A function whose arguments are the record, which the model must call."""
     about = {"name": name, "description": "Give the record.", "parameters": schema}
@@ -228,7 +253,7 @@ def _within(bounds: JsonSchema, mark: Verbatim, span: str, target: Target) -> bo
 def _may_be_absent(schema: JsonSchema, path: tuple[str, ...]) -> bool:
     """Whether an answer may do without this field: a list may be empty, and it or an object around it may be null."""
     above = [node_at(schema, path[: depth + 1]) for depth in range(len(path))]
-    return "*" in path or any("null" in node["type"] for node in above)
+    return "*" in path or any("null" in node["type"] or node.get("nullable") for node in above)
 
 
 def _enum_of(found: list[str], nullable: bool) -> JsonSchema:

@@ -17,7 +17,7 @@ from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder, Overtaken, Step
 from extract.media import MediaError
 from extract.parts import Piece, outcome_of
-from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Usage
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender, Usage
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
 from extract.tools import record_of_call
@@ -84,7 +84,9 @@ def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
         try:
             completion = await send(request)
         except APIError as error:
-            if not error.retryable and not error.stops_run:
+            if request.owner and error.kind is ErrorClass.SCHEMA:  # of the tools' declarations: the run stops for it
+                journal.note_failure(request.owner, error)
+            elif not error.retryable and not error.stops_run:
                 await journal.store_refusal(request.owner or request.hash, error)
             raise
         usage = completion.usage
@@ -193,6 +195,8 @@ class Runner:
     def _outcome_of(self, record: Record, pieces: Sequence[Piece]) -> Outcome:
         parts = [ladder.question.part for ladder in self.ladders]
         outcome = outcome_of(record, [part for part in parts if part], pieces, self.judge)
+        research = max((piece.research for piece in pieces), key=lambda each: each.calls)  # parts have the same
+        outcome = _with_research(outcome, research)
         usage = outcome.completion.usage if outcome.completion else None
         relaxed = max((piece.relaxed for piece in pieces), key=len)
         flags = [*outcome.flags, *dict.fromkeys(flag for piece in pieces for flag in piece.flags)]
@@ -200,7 +204,7 @@ class Runner:
         return replace(
             outcome,
             request=" ".join(piece.request for piece in pieces),
-            attempts=sum(piece.attempts for piece in pieces),
+            attempts=sum(piece.attempts for piece in pieces) + research.calls,
             cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens) if usage else None,
             flags=tuple(flags),
         )
@@ -233,12 +237,12 @@ class Runner:
         self._notify()
 
     def _of_journal(self, climb: Climb, step: Step[Answer], answer: Answer, replayed: bool) -> Piece | None:
-        name, attempts = step.request.hash, answer.attempts + answer.research.calls
+        name, attempts = step.request.hash, answer.attempts
         if answer.kind == COMPLETION:
             self.watch.answered()
-            completion = completion_of(answer, self.model)
+            completion = completion_of(answer, self.model, climb.ladder.question.build.schema.name)
             piece = Piece(name, attempts, completion, relaxed=step.relaxed, replayed=replayed)
-            return replace(piece, flags=step.request.flags)
+            return replace(piece, flags=step.request.flags, research=answer.research)
         if answer.kind == ErrorClass.SCHEMA:
             self.refused_schemas += climb.refused
             if climb.ladder.question.is_shared:
@@ -349,19 +353,19 @@ class Runner:
             self.stop.request(error)
 
 
-def completion_of(answer: Answer, model: Model) -> Completion:
-    """A stored completion as it is judged, with what the research before it cost and found."""
-    completion = completion_from(answer.body, {})
-    if model.mode == "tool":
-        completion = record_of_call(completion)
-    before = answer.research
-    return replace(
-        completion,
-        attempts=answer.attempts,
-        usage=completion.usage + before.usage,
-        sources=(*before.sources, *completion.sources),
-        flags=(*before.flags, *completion.flags),
-    )
+def completion_of(answer: Answer, model: Model, name: str) -> Completion:
+    """A stored completion as it is judged; `name` is that of the schema."""
+    completion = replace(completion_from(answer.body, {}), attempts=answer.attempts)
+    return record_of_call(completion, name) if model.mode == "tool" else completion
+
+
+def _with_research(outcome: Outcome, research: Research) -> Outcome:
+    """The outcome with what the research before it cost, found and noticed."""
+    completion = outcome.completion
+    if completion is not None:
+        sources = tuple(dict.fromkeys((*research.sources, *completion.sources)))
+        completion = replace(completion, usage=completion.usage + research.usage, sources=sources)
+    return replace(outcome, completion=completion, flags=(*research.flags, *outcome.flags))
 
 
 class TooComplex(RunStopped):

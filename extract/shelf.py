@@ -160,6 +160,7 @@ def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
         children=pipeline.children == "tables",
         flat=pipeline.flat,
         evidence=pipeline.model.search,
+        reasoning=pipeline.keep_reasoning,
     )
 
 

@@ -29,6 +29,8 @@ from extract.schema.functions import ArgumentsError, Tool
 logger = logging.getLogger("extract.tools")
 
 MAX_RESULT = 64 * 1024  # bytes of what a function may give back; more would drown the record
+MAX_NAME = 64  # characters of a function's name
+TOO_LONG = '{"error": "these arguments were too long"}'  # in their place
 NO_ROUND_LEFT = "tool_rounds_exhausted"  # flag of a row
 NO_CALL_LEFT = "tool_calls_exhausted"  # likewise
 
@@ -128,6 +130,8 @@ class _Work:
                 usage=done.usage + completion.usage,
                 sources=(*done.sources, *completion.sources),
             )
+            for flag in completion.flags:
+                self._flag(flag)
             if not completion.tool_calls:
                 self._conclude(completion)
                 return
@@ -138,8 +142,8 @@ class _Work:
         """The next round's request: the conversation so far and the tools, without a schema."""
         kept = {name: value for name, value in self.document.items() if name not in _OF_THE_RECORD}
         body = to_json({**kept, "messages": self.messages, "tools": self.toolbox.declarations})
-        name = hashlib.blake2b(body, digest_size=16).hexdigest()
         request = self.request
+        name = hashlib.blake2b(body + request.scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return ChatRequest(body, name, request.part, request.rung, request.media, owner=request.hash)
 
     @property
@@ -165,14 +169,17 @@ class _Work:
         return completion
 
     def _conclude(self, completion: Completion) -> None:
-        text = (completion.content or "").strip()
+        if completion.finish_reason != "stop":  # cut off, filtered or a loop: no finding
+            self._flag(f"research_{completion.finish_reason}")
+            return
+        text = clean((completion.content or "").strip())
         if text and (self.texts or self.toolbox.search):  # an answer without any research is not wanted yet
             pages = [f"- {source.title or source.url}: {source.url}" for source in completion.sources]
             self.texts.append("\n".join([text, *(["Sources:", *pages] if pages else [])]))
 
     async def _call(self, ask: ChatRequest, completion: Completion) -> None:
         """Make the calls of one round side by side, and put their results into the conversation."""
-        calls = [replace(call, id=call.id or f"call_{number}") for number, call in enumerate(completion.tool_calls)]
+        calls = [_sayable(number, call) for number, call in enumerate(completion.tool_calls)]
         allowed, self.left = self.left, max(0, self.left - len(calls))
         if len(calls) > allowed:
             self._flag(NO_CALL_LEFT)
@@ -207,7 +214,23 @@ def _call_name(ask: ChatRequest, number: int, call: ToolCall) -> str:
 
 def _said(completion: Completion, calls: Sequence[ToolCall]) -> dict[str, Any]:
     """The model's own turn, as the next round shows it."""
-    return {"role": "assistant", "content": completion.content, "tool_calls": [_as_said(call) for call in calls]}
+    return {"role": "assistant", "content": clean(completion.content), "tool_calls": [_as_said(call) for call in calls]}
+
+
+def _sayable(number: int, call: ToolCall) -> ToolCall:
+    """The call in a form that can be sent back: with an id, of bounded size, in text that is text."""
+    arguments = clean(call.arguments) if len(call.arguments) <= MAX_RESULT else TOO_LONG
+    name, given = clean(call.name)[:MAX_NAME], clean(call.id) or f"call_{number}"
+    return ToolCall(given, name, arguments, clean(call.extra_content))
+
+
+def clean(value: Any) -> Any:
+    """JSON with the halves of surrogate pairs, which no request can hold, as their escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    return [clean(item) for item in value] if isinstance(value, list) else value
 
 
 def _as_said(call: ToolCall) -> dict[str, Any]:
@@ -217,6 +240,8 @@ def _as_said(call: ToolCall) -> dict[str, Any]:
 
 async def _made(call: ToolCall, toolbox: Toolbox) -> bytes:
     """What the function gives back as JSON; what goes wrong is told to the model."""
+    if call.arguments == TOO_LONG:
+        return await _refused(f"the arguments were longer than {MAX_RESULT:,} characters")
     tool = toolbox.by_name.get(call.name)
     if tool is None:
         return await _refused(f"there is no function {call.name!r}; there are {', '.join(toolbox.by_name)}")
@@ -238,23 +263,36 @@ async def _made(call: ToolCall, toolbox: Toolbox) -> bytes:
     return found
 
 
-def record_of_call(completion: Completion) -> Completion:
-    """The answer to a request whose record comes as the arguments of one function call, as if it were its content."""
-    if len(completion.tool_calls) != 1:
+def record_of_call(completion: Completion, name: str) -> Completion:
+    """The answer to a request whose record comes as the arguments of one call of `name`, as if it were its content."""
+    if [name] != [call.name for call in completion.tool_calls]:
         return completion
     reason = "stop" if completion.finish_reason in ("tool_calls", "function_call") else completion.finish_reason
     return replace(completion, content=completion.tool_calls[0].arguments, tool_calls=(), finish_reason=reason)
 
 
 async def _refused(message: str) -> bytes:
-    return to_json({"error": message.encode("utf-8", "backslashreplace").decode()})
+    return to_json({"error": clean(message)})
 
 
 async def _run(tool: Tool, arguments: Mapping[str, Any]) -> Any:
     """Call the function; one that is not async runs in a thread of its own, which a hanging one keeps."""
     if inspect.iscoroutinefunction(tool.function):
-        return await tool.function(**arguments)
+        return await _guarded(tool.function(**arguments))
     return await _in_thread(lambda: tool.function(**arguments))
+
+
+async def _guarded(work: Awaitable[Any]) -> Any:
+    """What would end the loop or this task is the function's own failure."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # by us: it takes too long, or all ends
+            raise
+        raise RuntimeError("it was cancelled") from error
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
@@ -272,11 +310,16 @@ def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
             done.set_exception(error)
 
     def work() -> None:
-        result, failure = None, None
+        result: Any = None
+        failure: Exception | None = None
         try:
             result = context.run(function)
+        except StopIteration as error:  # which no future can hold
+            failure = RuntimeError(f"StopIteration: {error}")
         except Exception as error:
             failure = error
+        except BaseException as error:  # SystemExit: of this function, not of the run
+            failure = RuntimeError(f"{type(error).__name__}: {error}")
         try:
             loop.call_soon_threadsafe(settle, result, failure)
         except RuntimeError:  # the loop is closed

@@ -20,6 +20,7 @@ import pytest
 from extract import cli
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.children import interruptible
+from tests.media.making import picture
 
 ROOT = Path(__file__).parents[1]
 
@@ -236,6 +237,47 @@ def test_ad_hoc_run(folder: Path, run: Run, serve: Any) -> None:
     serve()
     code, _, _ = run("run", "--schema", "flow.py:Item", "--prompt", "{{ text }}", "items.csv", "--out", "out/adhoc")
     assert (0, [1, 2, 3, 4]) == (code, list(pd.read_parquet("out/adhoc/table")["row"]))
+
+
+def test_an_ad_hoc_run_over_files(folder: Path, run: Run, serve: Any) -> None:
+    """--media names the columns of files; for a pipeline, which has its own, it is refused."""
+    (folder / "pictures").mkdir()
+    (folder / "pictures/a.png").write_bytes(picture())
+    server = serve(lambda call: {"name": "tea", "price": 1.5})
+    words = ["--schema", "flow.py:Item", "--prompt", "Read this.", "--key", "path"]
+    code, out, err = run("run", *words, "pictures", "--media", "file", "--out", "out/pictures")
+    assert (0, 1) == (code, len(server.calls)), err
+    assert ["text", "image_url"] == [part["type"] for part in server.calls[0].body["messages"][-1]["content"]]
+    code, _, err = run("run", "flow.py", "--media", "file")
+    assert 2 == code
+    assert "--media goes with --schema and --prompt" in err
+
+
+def test_check_and_dry_run_tell_of_tools(folder: Path, run: Run, serve: Any) -> None:
+    """How many requests a record may take, and the round that goes first."""
+    server = serve()
+    lines = [
+        "def weigh(name: str) -> float:",
+        '    """Weigh a thing."""',
+        "    return 1.0",
+        "",
+        "from dataclasses import replace",
+        "pipeline = replace(pipeline, tools=[weigh])",
+    ]
+    with (folder / "flow.py").open("a") as file:
+        file.write("\n" + "\n".join(lines) + "\n")
+    out = run("run", "flow.py", "--dry-run")[1]
+    assert "2 to 7 requests a record: up to 6 rounds with weigh" in out
+    assert '"name": "weigh"' in out
+    assert 6 == json.loads(run("check", "flow.py", "--json")[1])["rounds_per_record_at_most"]
+    assert [] == server.calls
+
+
+def test_help_tells_of_folders_and_faults(run: Run) -> None:
+    assert "a folder of files" in " ".join(run("check", "--help")[1].split())
+    assert "a folder of files" in " ".join(run("run", "--help")[1].split())
+    said = " ".join(run("serve", "--help")[1].replace("│", " ").split())
+    assert "or none (only for requests with the header X-Fault)" in said
 
 
 def test_dry_run_sends_nothing_and_shows_the_first_request(folder: Path, run: Run, serve: Any) -> None:

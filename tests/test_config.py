@@ -177,3 +177,11 @@ def test_a_resolved_endpoint_keeps_everything_else() -> None:
     assert endpoint.api_key == found.api_key
     assert "auto" == endpoint.dialect
     assert "https://api.kie.ai" == Endpoint(dialect="auto").resolved("kie").base_url
+
+
+def test_a_wrong_dialect_is_the_one_thing_said() -> None:
+    """With the choices; not that the address could then not be chosen either."""
+    with pytest.raises(ConfigError) as caught:
+        Endpoint.from_environment({"EXTRACT_DIALECT": "bogus"})
+    said = "Endpoint.dialect: Input should be 'toapis', 'kie', 'openai', 'llamacpp' or 'auto'"
+    assert said == str(caught.value)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -14,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, Discriminator, Field, RootModel,
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypeAliasType, TypedDict
 
-from extract.fingerprint import source_of, source_of_model, without_addresses
+from extract.fingerprint import code_of, source_of, source_of_model, without_addresses
 
 
 class Colour(Enum):
@@ -253,3 +256,33 @@ def test_a_changed_mark_changes_the_text() -> None:
 
     assert source_of_model(model(1)) != source_of_model(model(2))
     assert source_of_model(model(1)) == source_of_model(model(1))
+
+
+WITHOUT_SOURCE = """
+from extract.fingerprint import code_of, source_of
+made = {}
+exec('''
+def is_unit(text, known=frozenset({"kg", "g", "l", "ml"})):
+    inner = lambda: text in {"t", "lb", "oz", "st", ("a", "b")}
+    return text in {"kg", "g", "l", "ml", "piece", None, 1} or text in known or inner()
+''', made)
+print(code_of(made["is_unit"]), source_of(made["is_unit"]))
+"""
+
+
+def test_code_without_source_is_named_alike_in_every_process() -> None:
+    """The order of its sets is not, and its requests would be paid for again."""
+
+    def told(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", WITHOUT_SOURCE]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert 1 == len({told(seed) for seed in ("1", "2", "3")})
+
+
+def test_the_constants_of_inner_code_count() -> None:
+    made: dict[str, Any] = {}
+    exec("a = lambda text: [each in {'kg', 'g'} for each in text]", made)
+    exec("b = lambda text: [each in {'kg', 't'} for each in text]", made)
+    assert code_of(made["a"]) != code_of(made["b"])

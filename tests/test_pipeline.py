@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Verbatim, checks
+from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Verbatim, checks, tool_of
 from extract.errors import ConfigError, PromptError
 from extract.pipeline import LOCAL_CONCURRENCY, LOCAL_MODEL, Prepared, default_out, prepare
 from extract.sources import open_source
@@ -24,6 +24,15 @@ def prepared(endpoint: Endpoint = REMOTE, **changes: Any) -> Prepared:
     return prepare(given, open_source(TABLE, given.key), endpoint)
 
 
+def described(name: str) -> str:
+    """Find a name."""
+    return name
+
+
+def strict(value: Any, record: Any) -> list[Issue]:
+    return [Issue("semantic", "x", "$", "no")]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -32,6 +41,12 @@ def prepared(endpoint: Endpoint = REMOTE, **changes: Any) -> Prepared:
         ({"name": "a b"}, "a pipeline's name"),
         ({"format": "xlsx"}, "unknown format 'xlsx'"),
         ({"shard_rows": 0}, "shard_rows is 0"),
+        ({"keep_reasoning": 1}, "keep_reasoning is 1"),
+        ({"tools": strict}, r"not a list .a list of functions: tools=\[strict\]"),
+        ({"tools": tool_of(described)}, r"not a list .a list of functions: tools=\[described\]"),
+        ({"tools": "lookup"}, "tools is 'lookup', not a list"),
+        ({"tools": ["x"]}, "'x' is no tool .a typed function"),
+        ({"tools": [Item]}, "Item'> is no tool"),
     ],
 )
 def test_an_impossible_pipeline_cannot_be_made(changes: dict[str, Any], message: str) -> None:
@@ -110,10 +125,6 @@ def lenient(value: Any, record: Any) -> list[Issue]:
     return []
 
 
-def strict(value: Any, record: Any) -> list[Issue]:
-    return [Issue("semantic", "x", "$", "no")]
-
-
 class Callable_:
     def __call__(self, value: Any, record: Any) -> list[Issue]:
         return []
@@ -132,6 +143,9 @@ CHANGES: list[dict[str, Any]] = [
     {"prompt": Prompt(user="{{ text }}", examples=[{"record": {"text": "x"}, "answer": {"name": "x", "number": 1}}])},
     {"model": Model(name="other")},
     {"model": Model(max_tokens=7)},
+    {"keep_reasoning": True},
+    {"tools": [described]},
+    {"tools": [tool_of(described, name="other")]},
     {"checks": [lenient]},
     {"checks": [strict]},
     {"checks": [checks.verbatim("name")]},

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
 import extract
-from extract import AuthenticationError, ConfigError, Endpoint, Pipeline
-from extract.api import prepare_run
+from extract import APIConnectionError, AuthenticationError, ConfigError, Endpoint, Pipeline
+from extract.api import prepare_run, probed
+from extract.cli import app
 from extract.dialects import DIALECTS
-from extract.probe import MOST, ProbeReport, probe, recall, recalled, remember, settle
+from extract.probe import MOST, Finding, ProbeReport, probe, recall, recalled, remember, settle
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.support import KEY, NO_WAIT
 
 NO_PATH = Reply({"error": {"message": "not found"}}, 404)
+PAGE = {"type": "url_citation", "url_citation": {"url": "https://example.org", "title": "t"}}
 MODELS = {"object": "list", "data": [{"id": "m"}]}
 
 
@@ -55,11 +62,22 @@ def obedient(call: Call, forms: str = "ABC") -> Any:
     schema = schema_in(body)
     form = form_of(body)
     if schema and form in forms:
-        return {"word": schema["properties"]["word"]["enum"][0]}
-    more = {"reasoning_content": "hm"} if body.get("include_thoughts") else {}
-    said = "A red one" if isinstance(body["messages"][0]["content"], list) else '{"word": "banana"}'
+        found = {"word": schema["properties"]["word"]["enum"][0]}
+        return Reply(completion(found, **({"annotations": [PAGE]} if "tools" in body else {})))
+    more: dict[str, Any] = {"reasoning_content": "hm"} if body.get("include_thoughts") else {}
+    more |= {"annotations": [PAGE]} if "tools" in body else {}
     headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599"}
-    return Reply(completion(said, **more), headers=headers)
+    return Reply(completion(seen(body) or '{"word": "banana"}', **more), headers=headers)
+
+
+def seen(body: dict[str, Any]) -> str | None:
+    """The colour of the picture, if there is one."""
+    parts = body["messages"][0]["content"]
+    if isinstance(parts, str):
+        return None
+    data = base64.b64decode(parts[1]["image_url"]["url"].partition(",")[2])
+    colours = {(255, 0, 0): "red", (0, 160, 0): "green", (0, 0, 255): "blue", (255, 255, 0): "yellow"}
+    return f"It is {colours[Image.open(io.BytesIO(data)).getpixel((3, 3))]}."  # type: ignore[index]  # of an RGB image
 
 
 def form_of(body: dict[str, Any]) -> str | None:
@@ -93,8 +111,8 @@ def test_an_obedient_endpoint_is_found_so_for_at_most_twenty_requests() -> None:
         "googleSearch with response_format": "enforced",
         "functions with response_format": "refused",
         "include_thoughts": "yes",
-        "reasoning_effort low": "yes",
-        "reasoning_effort high": "yes",
+        "reasoning_effort low": "taken",
+        "reasoning_effort high": "taken",
         "image": "yes",
     }
     assert 600 == report.limits["requests"]["limit"]
@@ -143,6 +161,65 @@ def test_what_fails_is_told_and_not_asked_again() -> None:
         report = asked(server)
         assert report.requests == len(server.calls)
     assert "failed" == report.verdict("streaming")
+
+
+def test_what_is_only_taken_is_not_called_done() -> None:
+    """A gateway that drops the search answers 200 all the same; a guess at the picture's colour is seldom right."""
+
+    def script(call: Call) -> Any:
+        answer = obedient(call)
+        message = answer.body["choices"][0]["message"] if isinstance(answer, Reply) and "choices" in answer.body else {}
+        message.pop("annotations", None)
+        if isinstance(call.body.get("messages", [{}])[0].get("content"), list):
+            return "red, green, blue or yellow"
+        return answer
+
+    with ScriptedServer(script) as server:
+        report = asked(server)
+    names = ("googleSearch", "googleSearch with response_format", "image")
+    assert ["taken", "taken", "no"] == [report.verdict(name) for name in names]
+
+
+def test_a_report_with_gaps_is_not_kept(cache: Path) -> None:
+    """A passing fault is no fact."""
+
+    def script(call: Call) -> Any:
+        return Reply({"error": {"message": "busy"}}, 429) if call.body.get("stream") else obedient(call)
+
+    with ScriptedServer(script) as server:
+        report = asyncio.run(probed(server.endpoint(), "m"))
+        assert "failed" == report.verdict("streaming")
+        assert recall(server.base_url, "m") is None
+        script_well = asyncio.run(probed(server.endpoint(), "other"))
+    assert not script_well.is_whole
+    assert not cache.exists()
+
+
+def test_a_dead_address_is_a_connection_error() -> None:
+    """Not a traceback of the transport."""
+    endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", dialect="auto")
+    with pytest.raises(APIConnectionError):
+        asyncio.run(settle(endpoint, "m"))
+
+
+def test_a_web_server_that_is_no_api_is_no_dialect() -> None:
+    with ScriptedServer(lambda call: Reply("<html>", 501)) as server, pytest.raises(ConfigError):
+        asyncio.run(settle(server.endpoint(dialect="auto"), "m"))
+
+
+def test_llama_cpp_says_what_it_is() -> None:
+    """In its list of models."""
+    models = {"object": "list", "data": [{"id": "m", "owned_by": "llamacpp"}]}
+    with ScriptedServer(lambda call: Reply(models) if call.path.endswith("models") else obedient(call)) as server:
+        assert "llamacpp" == asyncio.run(settle(server.endpoint(dialect="auto"), "m")).dialect
+
+
+def test_a_kept_probe_counts_before_the_host() -> None:
+    """So that a run sends the form that was found to bind, where the host is known too."""
+    findings = (Finding("response_format C", "ignored"), Finding("response_format A", "enforced"))
+    remember(ProbeReport("https://toapis.com/v1", "m", "toapis", findings))
+    found = asyncio.run(settle(Endpoint(base_url="https://toapis.com/v1", dialect="auto"), "m"))
+    assert ("toapis", "A") == (found.dialect, found.form)
 
 
 def test_a_report_is_kept_and_recalled(cache: Path) -> None:
@@ -233,3 +310,37 @@ def test_every_dialect_can_be_probed() -> None:
         with ScriptedServer(obedient) as server:
             report = asked(server, dialect)
         assert "enforced" == report.verdict(f"response_format {DIALECTS[dialect].form}")
+
+
+def test_the_command_prints_a_table_and_keeps_it(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """It says first what it costs; a second time it asks nothing; servers' words cannot steer the terminal."""
+
+    def script(call: Call) -> Any:
+        if form_of(call.body) == "B":
+            return Reply({"error": {"message": "\x1b]0;title\x07 no"}}, 400)
+        return obedient(call)
+
+    def called(*options: str) -> Any:
+        return CliRunner().invoke(app, ["probe", *options])
+
+    with ScriptedServer(script) as server:
+        monkeypatch.setenv("EXTRACT_BASE_URL", server.base_url)
+        first = called("--yes", "--model", "m")
+        asked_first = len(server.calls)
+        again = called("--model", "m", "--json")
+        assert asked_first == len(server.calls) <= MOST
+    assert "at most 20 small requests, which are paid for" in first.stderr
+    assert re.search(r"^response_format C +enforced$", first.stdout, re.MULTILINE)
+    assert "limit requests: 599 of 600 left" in first.stdout
+    assert "\x1b" not in first.output
+    assert "kept from" in again.stderr
+    assert "EXTRACT_DIALECT" in json.loads(again.stdout)["settings"]
+
+
+def test_nothing_is_asked_without_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can confirm, --yes is needed."""
+    with ScriptedServer(obedient) as server:
+        monkeypatch.setenv("EXTRACT_BASE_URL", server.base_url)
+        found = CliRunner().invoke(app, ["probe"])
+        assert [] == server.calls
+    assert isinstance(found.exception, ConfigError)

@@ -381,3 +381,19 @@ def test_a_prompt_makes_its_parts_from_the_folder_of_the_source(tmp_path: Path) 
     parts = prompt.attachments(tmp_path).parts_for(record(file="a.pdf"))
     (message,) = prompt.fitted(record(file="a.pdf"), parts)[0]
     assert "Invoice 7" in message["content"].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"media": "file"}, "media is 'file', not a list .a list of columns: media="),
+        ({"media": Media(column="file")}, "not a list"),
+        ({"media": [1]}, "1 is no media column .its name, or Media"),
+        ({"narrow": "label", "nearest": 1}, "narrow is 'label', not a list"),
+        ({"turns": "user"}, "turns is 'user', not a list"),
+    ],
+)
+def test_a_text_is_no_list(given: dict[str, Any], message: str) -> None:
+    """Its letters would be taken for columns."""
+    with pytest.raises(PromptError, match=message):
+        Prompt(user="{{ text }}", **given)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
-from extract.config import Model
+from extract.api import prepare_run
+from extract.config import Endpoint, Model
 from extract.dialects import DIALECTS
 from extract.errors import PromptError
 from extract.prompts import Example, Prompt
@@ -310,3 +311,45 @@ def test_an_example_is_written_as_the_model_takes_it() -> None:
     wrong = Prompt(user="{{ text }}", examples=[Example({"text": "t"}, {"a": 5, "b": "x"})])
     with pytest.raises(PromptError, match=r"example 1 breaks the schema at \$\.a"):
         builder(model, wrong).with_wire_examples()
+
+
+class Noted(BaseModel):
+    day: Annotated[dt.date | None, Verbatim("date", day_first=True)]
+    note: str | None = "none"
+    parts: list[Receipt] = []
+
+
+def test_an_example_of_a_call_leaves_out_what_is_null() -> None:
+    """Also in an example that answers with spans; a null that is not the default stays, as absence would not say it."""
+    part = {"total": "9,50", "day": None}
+    answer = {"day": None, "note": None, "parts": [part]}
+    prompt = Prompt(user="{{ text }}", examples=[{"record": {"text": "bread 9,50"}, "answer": answer}])
+    schema = compile_schema(Noted, "function")
+    build = replace(builder(Noted, prompt, model=Model(mode="tool")), schema=schema).with_wire_examples()
+    assert [example.answer for example in build.prompt.loaded_examples] == [
+        {"note": None, "parts": [{"total": "9,50"}]}
+    ]
+    body = json.loads(build(record("bread 9,50")).body)  # no date stands there, and the field may be left out
+    assert body["tools"][0]["function"]["parameters"]["properties"]["day"]["nullable"] is True
+
+
+def test_the_receipts_can_be_asked_for_as_calls() -> None:
+    """Their examples hold spans and nulls, and are told as the arguments of a call."""
+    from pipelines.receipts import pipeline
+
+    called = replace(pipeline, model=pipeline.model.replaced({"mode": "tool"}))
+    examples = prepare_run(called, endpoint=Endpoint.local()).build.prompt.loaded_examples
+    given = pipeline.prompt.loaded_examples  # type: ignore[union-attr]  # it is a Prompt
+    assert [set(example.answer) for example in examples] == [
+        {name for name, value in example.answer.items() if value is not None} for example in given
+    ]
+    assert {"company": "MISTER PRINT", "date": "2021-02-08", "total": "Amount due 8.36"} == examples[1].answer
+
+
+def test_a_file_without_text_says_how_files_go() -> None:
+    """A folder of pictures with a prompt over its text has nothing to ask; the message names the way."""
+    cells = {"text": None, "file": "a.png", "media_type": "image/png"}
+    with pytest.raises(Unaskable, match=r"Prompt\(media=\['file'\]\)"):
+        builder()(Record(key="a.png", position=0, cells=cells))
+    with pytest.raises(Unaskable, match="is empty$"):
+        builder()(Record(key="k", position=0, cells={"text": None, "file": "a.png"}))

@@ -334,24 +334,6 @@ def test_parts_of_a_record_share_their_rounds(tmp_path: Path) -> None:
     assert [1, 2, 4] == [result.report.ok, sum(map(is_round, server.calls)), len(server.calls)]
 
 
-def test_a_changed_function_is_another_run(tmp_path: Path) -> None:
-    """What a function does can change the row: the records are asked again."""
-
-    def first(name: str) -> int:
-        """Find it."""
-        return 1
-
-    def second(name: str) -> int:
-        """Find it."""
-        return 2
-
-    with ScriptedServer(lambda call: "no" if is_round(call) else {"vendor_id": 1}) as server:
-        for function in (first, second):
-            run = bills(tools=[tool_of(function, name="find")])
-            extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
-    assert 3 == len(server.calls)  # the round is the same, and in the journal
-
-
 def test_a_declaration_that_is_too_complex_stops_the_run(tmp_path: Path) -> None:
     """Relaxing the record's schema would not help."""
     refusal = {"error": {"message": "The specified schema produces a constraint that has too many states for serving."}}
@@ -472,3 +454,183 @@ def test_the_record_comes_as_a_function_call_where_there_is_no_response_format(t
     assert "response_format" not in body
     assert {"type": "function", "function": {"name": body["tools"][0]["function"]["name"]}} == body["tool_choice"]
     assert [["tea"], {"schema.enum": 1}] == [result.table["item"].to_pylist(), result.report.reasons]
+
+
+def test_a_changed_function_is_called_anew(tmp_path: Path) -> None:
+    """Neither the rounds nor the results of another version count."""
+
+    def first(name: str) -> str:
+        """Find it."""
+        return "old"
+
+    def second(name: str) -> str:
+        """Find it."""
+        return "new"
+
+    def script(call: Call) -> Any:
+        if not is_round(call):
+            return {"vendor_id": 1}
+        return "done" if results_of(call) else calls_for(("find", {"name": "a"}))
+
+    with ScriptedServer(script) as server:
+        for function in (first, second):
+            run = bills(tools=[tool_of(function, name="find")])
+            extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
+    assert [6, ["new"]] == [len(server.calls), results_of(server.calls[4])]
+
+
+def test_another_model_makes_its_own_rounds(tmp_path: Path) -> None:
+    """Where the model's name is in the path, it is not in the body."""
+
+    def script(call: Call) -> Any:
+        return "no" if is_round(call) else {"vendor_id": 1}
+
+    with ScriptedServer(script) as server:
+        for name in ("a", "b"):
+            run = bills(model=Model(name=name))
+            endpoint = server.endpoint(dialect="kie")
+            extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=endpoint)
+    assert ["a", "a", "b", "b"] == [call.path.split("/")[2] for call in server.calls]
+
+
+def test_records_that_share_no_answers_share_no_rounds(tmp_path: Path) -> None:
+    source = pd.DataFrame({"text": ["x", "x"]})
+    with ScriptedServer(lambda call: "no" if is_round(call) else {"vendor_id": 1}) as server:
+        extract.run(bills(share_answers=False), source, out=tmp_path, endpoint=server.endpoint())
+    assert [2, 4] == [sum(map(is_round, server.calls)), len(server.calls)]
+
+
+async def cancels(name: str) -> int:
+    """Waits for what it has cancelled."""
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    task.cancel()
+    await task
+    return 1
+
+
+async def exits_async(name: str) -> int:
+    """Ends."""
+    raise SystemExit(3)
+
+
+def exits(name: str) -> int:
+    """Ends."""
+    raise SystemExit(3)
+
+
+def finds_none(name: str) -> int:
+    """Finds none."""
+    return next(number for number in (1, 2) if number > 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (cancels, "it was cancelled"),
+        (exits_async, "SystemExit: 3"),
+        (exits, "SystemExit: 3"),
+        (finds_none, "StopIteration"),
+    ],
+)
+def test_no_function_can_end_the_run(tmp_path: Path, function: Callable[..., Any], said: str) -> None:
+    """What it raises is its own failure, and told to the model at once."""
+
+    def script(call: Call) -> Any:
+        if not is_round(call):
+            return {"vendor_id": 1}
+        return "done" if results_of(call) else calls_for((function.__name__, {"name": "a"}))
+
+    began = time.monotonic()
+    with ScriptedServer(script) as server:
+        run = bills(tools=[function], limits=Limits(tool_timeout=20))
+        result = extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
+    assert said in results_of(server.calls[1])[0]["error"]
+    assert 1 == result.report.ok
+    assert time.monotonic() - began < 10
+
+
+def test_a_refused_declaration_is_not_held_against_the_schema(tmp_path: Path) -> None:
+    """Once the endpoint takes the tools, the same command goes on."""
+    refusal = {"error": {"message": "The specified schema produces a constraint that has too many states for serving."}}
+    well = False
+
+    def script(call: Call) -> Any:
+        if not well:
+            return Reply(refusal, 400)
+        return "no" if is_round(call) else {"vendor_id": 1}
+
+    source = pd.DataFrame({"text": ["x"]})
+    with ScriptedServer(script) as server:
+        for _ in range(2):
+            with pytest.raises(RunStopped, match="the declaration of the tools too complex"):
+                extract.run(bills(), source, out=tmp_path, endpoint=server.endpoint())
+        well = True
+        assert 1 == extract.run(bills(), source, out=tmp_path, endpoint=server.endpoint()).report.ok
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_search_that_was_cut_off_is_no_finding(tmp_path: Path, reason: str) -> None:
+    """Its text is left out, and the row says so."""
+
+    def script(call: Call) -> Any:
+        return Reply(completion("half of it", finish_reason=reason)) if is_round(call) else {"vendor_id": 1}
+
+    run = bills(tools=(), model=Model(search=True))
+    with ScriptedServer(script) as server:
+        result = extract.run(run, pd.DataFrame({"text": ["acme"]}), out=tmp_path, endpoint=server.endpoint())
+    assert [[f"research_{reason}"]] == result.table["_flags"].to_pylist()
+    assert [{"role": "user", "content": "acme"}] == server.calls[-1].body["messages"]
+
+
+def test_parts_of_a_record_count_their_rounds_once(tmp_path: Path) -> None:
+    """Tokens, cost and calls of the row are those that were paid; the pages of all parts are kept."""
+
+    class Wide(BaseModel):
+        a: int
+        b: int
+
+    def script(call: Call) -> Any:
+        if is_round(call):
+            return vendors(call)
+        return dict.fromkeys(call.body["response_format"]["json_schema"]["schema"]["properties"], 1)
+
+    with ScriptedServer(script) as server:
+        run = bills(schema=Wide, split_fields=2, model=Model(**PRICES))
+        result = extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
+    row = result.table.select(["_attempts", "_input_tokens", "_cost_usd"]).to_pylist()
+    assert [{"_attempts": 4, "_input_tokens": 40, "_cost_usd": 6.0}] == row
+    assert [4, 40] == [result.report.requests, result.report.input_tokens]
+
+
+@pytest.mark.parametrize("place", ["name", "arguments", "id", "extra_content", "content"])
+def test_half_a_surrogate_pair_in_a_round_costs_no_record(tmp_path: Path, place: str) -> None:
+    """No request could hold it; it goes back as its escape."""
+
+    def script(call: Call) -> Any:
+        if not is_round(call):
+            return {"vendor_id": 1}
+        if results_of(call):
+            return "done"
+        reply = calls_for(("lookup_vendor", {"name": "a"}))
+        message = reply.body["choices"][0]["message"]
+        made = message["tool_calls"][0]
+        if place == "content":
+            message["content"] = "\ud800"
+        elif place in made:
+            made[place] = "\ud800"
+        elif place == "extra_content":
+            made[place] = {"a": "\ud800"}
+        else:
+            made["function"][place] = '{"name": "\ud800"}'
+        return Reply(json.dumps(reply.body))
+
+    with ScriptedServer(script) as server:
+        result = extract.run(bills(), pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
+    assert [1, 3] == [result.report.ok, len(server.calls)]
+
+
+def test_a_call_of_another_function_is_not_the_record(tmp_path: Path) -> None:
+    run = Pipeline(name="sales", schema=Sale, prompt="{{ text }}", model=Model(mode="tool"), retry=NO_WAIT)
+    with ScriptedServer(lambda call: calls_for(("other", {"item": "tea"}))) as server:
+        result = extract.run(run, pd.DataFrame({"text": ["tea"]}), out=tmp_path, endpoint=server.endpoint())
+    assert {"output.tool_call": 1} == result.report.reasons

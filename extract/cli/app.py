@@ -55,12 +55,16 @@ def main() -> None:
 
 
 def _complain(error: ExtractError) -> None:
-    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error))  # servers' words are in it
-    typer.echo(f"error: {text}", err=True)
+    typer.echo(f"error: {printable(str(error))}", err=True)
     line = getattr(error.report, "line", None)  # of a Report, which is too heavy to import for a message
     if line is not None:
         typer.echo(f"stopped: {line}; what was answered is kept", err=True)
         typer.echo("the same command goes on from here", err=True)
+
+
+def printable(text: str) -> str:
+    """Text that may hold a server's words, without what would steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def _set_up_logging(verbose: bool) -> None:

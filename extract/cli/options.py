@@ -17,7 +17,11 @@ PipelineName = Annotated[
 ]
 SourcePath = Annotated[
     Path | None,
-    typer.Argument(help="CSV, TSV, Parquet or JSONL file. Default: the pipeline's own.", metavar="[SOURCE]"),
+    typer.Argument(
+        help="CSV, TSV, Parquet or JSONL file, a folder of files, or a pattern such as 'docs/*.pdf'. "
+        "Default: the pipeline's own.",
+        metavar="[SOURCE]",
+    ),
 ]
 OutPath = Annotated[Path | None, typer.Option("--out", help="Run directory. Default: out/<name of the pipeline>.")]
 Local = Annotated[bool, typer.Option("--local", help="Use the model on this machine: no key, no network.")]
@@ -31,6 +35,12 @@ SchemaName = Annotated[
     str | None, typer.Option("--schema", help="Without a pipeline: schemas/receipts.py:Receipt.", metavar="MODEL")
 ]
 PromptText = Annotated[str | None, typer.Option("--prompt", help="Without a pipeline: the template, '… {{ text }}'.")]
+MediaColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--media", help="Without a pipeline: a column of files, such as file of a folder; again.", metavar="COLUMN"
+    ),
+]
 KeyColumn = Annotated[
     str | None, typer.Option("--key", help="Key column. Default: the pipeline's, else the row number.")
 ]
@@ -47,23 +57,32 @@ SplitFields = Annotated[
 
 
 def chosen(
-    arguments: list[str], schema: str | None, prompt: str | None, key: str | None, settings: list[str] | None
+    arguments: list[str],
+    schema: str | None,
+    prompt: str | None,
+    key: str | None,
+    settings: list[str] | None,
+    media: list[str] | None = None,
 ) -> tuple[Pipeline, str | None]:
     """The pipeline and the source that the words of `run` name."""
     from dataclasses import replace
 
     from extract.loading import load_model, load_pipeline
     from extract.pipeline import Pipeline
+    from extract.prompts import Prompt
     from extract.schema import name_of
 
     source: str | None
     if (schema is None) != (prompt is None):
         raise ConfigError("--schema and --prompt go together")
+    if media and schema is None:
+        raise ConfigError("--media goes with --schema and --prompt", hint="a pipeline has Prompt(media=…)")
     if schema is not None and prompt is not None:
         if len(arguments) != 1:
             raise ConfigError("with --schema and --prompt name one source, and no pipeline")
         model = load_model(schema)
-        pipeline, source = Pipeline(name=name_of(model).lower(), schema=model, prompt=prompt), arguments[0]
+        asked = Prompt(user=prompt, media=media or ())
+        pipeline, source = Pipeline(name=name_of(model).lower(), schema=model, prompt=asked), arguments[0]
     else:
         if len(arguments) > 2:
             raise ConfigError(f"one pipeline and one source, got {len(arguments)} words")

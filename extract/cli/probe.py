@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from extract.cli.app import app
+from extract.cli.app import app, printable
 from extract.cli.options import AsJson, Local
 from extract.errors import ConfigError
 
@@ -35,7 +35,8 @@ def probe(
 ) -> None:
     """Find out what an endpoint really does: forms of response_format, streaming, tools, search, thoughts, media.
 
-    The report is kept for each endpoint and model, and EXTRACT_DIALECT=auto makes use of it.
+    Asks at most 20 small requests, which are paid for. The report is kept for each endpoint and model;
+    EXTRACT_DIALECT=auto makes use of it.
     """
     import asyncio
 
@@ -51,19 +52,23 @@ def probe(
         raise ConfigError("no endpoint is set", hint="name one: extract probe https://…/v1, or set EXTRACT_BASE_URL")
     name = model_name(Settings(name=model))
     kept = None if again or local else recall(endpoint.base_url, name)
-    if kept is None:
-        typer.echo(f"asks {name} at {endpoint.base_url} at most {MOST} small requests, which are paid for", err=True)
+    if kept is not None and endpoint.dialect in ("auto", kept.dialect):
+        typer.echo(f"kept from {kept.probed_at}; --again asks anew", err=True)
+    else:
+        what = "the model on this machine" if local else f"{name} at {endpoint.base_url}"
+        typer.echo(f"asks {what} at most {MOST} small requests{'' if local else ', which are paid for'}", err=True)
         if not (yes or local):
             _confirm()
         kept = asyncio.run(probed(endpoint, name, heard=_say))
-    typer.echo(json.dumps(kept.as_dict(), ensure_ascii=False) if as_json else kept.table())
+    typer.echo(json.dumps(kept.as_dict(), ensure_ascii=False) if as_json else printable(kept.table()))
 
 
 def _confirm() -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to confirm", hint="extract probe --yes")
-    typer.confirm("go on?", abort=True, err=True)
+    if not typer.confirm("go on?", err=True):
+        raise ConfigError("nothing was asked", hint="it was not confirmed")
 
 
 def _say(finding: Finding) -> None:
-    typer.echo(f"  {finding.name}: {finding.verdict}", err=True)
+    typer.echo(f"  {finding.name}: {printable(finding.verdict)}", err=True)

@@ -17,6 +17,7 @@ from extract.cli.options import (
     KeyColumn,
     Limit,
     Local,
+    MediaColumns,
     OutPath,
     PromptText,
     SchemaName,
@@ -38,7 +39,9 @@ def run(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            help="PIPELINE [SOURCE], or only SOURCE with --schema and --prompt.", metavar="PIPELINE [SOURCE]"
+            help="PIPELINE [SOURCE], or only SOURCE with --schema and --prompt. SOURCE: CSV, TSV, Parquet or JSONL "
+            "file, a folder of files, or a pattern such as 'docs/*.pdf'.",
+            metavar="PIPELINE [SOURCE]",
         ),
     ],
     out: OutPath = None,
@@ -54,6 +57,7 @@ def run(
     ] = 0,
     schema: SchemaName = None,
     prompt: PromptText = None,
+    media: MediaColumns = None,
     key: KeyColumn = None,
     children: Annotated[
         str | None,
@@ -68,7 +72,7 @@ def run(
     from extract.api import run as run_pipeline
     from extract.report import Report
 
-    pipeline, source = chosen(arguments, schema, prompt, key, settings)
+    pipeline, source = chosen(arguments, schema, prompt, key, settings, media)
     pipeline = split(laid_out(pipeline, children, flat), split_fields)
     if dry_run:
         _dry_run(prepare_run(pipeline, source, local=local, limit=limit), out, as_json)

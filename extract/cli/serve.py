@@ -34,7 +34,8 @@ def serve(
     faults: Annotated[
         str | None,
         typer.Option(
-            "--faults", help="Show faults: toapis, kie, newapi, chaos, one such as Q14, or none but X-Fault's."
+            "--faults",
+            help="toapis, kie, newapi, chaos, a quirk such as Q14, or none (only for requests with the header X-Fault).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the faults.")] = 0,

@@ -1,10 +1,71 @@
-"""The calls of functions in a stream, put together from their pieces."""
+"""The calls of functions: in a stream, put together from their pieces; with arguments that are JSON, not its text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+
+class _Pairs(dict[str, Any]):
+    """An object that still knows the members of which a dict keeps only the last."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+class _Number(float):
+    """A number that still knows its digits."""
+
+    def __new__(cls, text: str) -> _Number:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    text: str
+
+
+def with_texts(document: Any, text: bytes) -> Any:
+    """The document of this text, with all arguments of calls as text: with every digit, and every member sent twice.
+
+    Raises ValueError or RecursionError.
+    """
+    if not any(True for _ in _objects(document)):
+        return document
+    document = json.loads(text, object_pairs_hook=_Pairs, parse_float=_Number)
+    for function, name in list(_objects(document)):
+        function[name] = _text(function[name])
+    return document
+
+
+def _objects(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where arguments are no text."""
+    for choice in _dicts(document.get("choices") if isinstance(document, dict) else None):
+        for said in _dicts([choice.get("delta"), choice.get("message")]):
+            called = (function for call in _dicts(said.get("tool_calls")) for function in _functions(call))
+            for function in _dicts([said.get("function_call"), *called]):
+                for name in ("arguments", "input"):
+                    if function.get(name) and not isinstance(function[name], str):
+                        yield function, name
+
+
+def _functions(call: Mapping[str, Any]) -> tuple[Any, Any]:
+    return call.get("function"), call.get("custom")
+
+
+def _dicts(values: Any) -> Iterator[dict[str, Any]]:
+    return (value for value in (values if isinstance(values, list) else ()) if isinstance(value, dict))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, _Pairs):
+        return (
+            "{" + ", ".join([f"{json.dumps(name, ensure_ascii=False)}: {_text(it)}" for name, it in value.pairs]) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join([_text(item) for item in value]) + "]"
+    return value.text if isinstance(value, _Number) else json.dumps(value, ensure_ascii=False)
 
 
 class Calls:

@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         errors.AuthenticationError,
         _codes(
             "unauthorized unauthenticated authentication_error auth_error invalid_api_key api_key_invalid "
-            "api_key_expired expired_key token_not_found_in_db account_deactivated failed_to_auth"
+            "api_key_expired expired_key token_not_found_in_db no_db_connection account_deactivated failed_to_auth"
         ),
         frozenset({401}),
         hint=_KEY_HINT,
@@ -258,6 +258,13 @@ RULES: tuple[Rule, ...] = (
         words=(r"api key not valid", r"(?:invalid|incorrect) api[ -]?key"),
         instead_of=frozenset({_REQUEST, _TRANSIENT}),
         hint=_KEY_HINT,
+    ),
+    Rule(  # LiteLLM's answer to a model that it does not have is the 400 of every wrong request
+        _CONFIG,
+        errors.NotFoundError,
+        words=(r"invalid model name",),
+        instead_of=frozenset({_REQUEST}),
+        hint=_MODEL_HINT,
     ),
     Rule(  # limits that come as a 400, a 500 or under HTTP 200
         _RATE,

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from extract.client.classify import error_from
+from extract.client.coding import PLAIN, read_bytes
 from extract.client.reading import Answer
 from extract.client.stream import invalid
 from extract.client.transport import default_transport
@@ -49,9 +50,10 @@ class Client:
             "Content-Type": "application/json",
             "Accept": "text/event-stream, application/json" if stream else "application/json",
             "User-Agent": f"tablecast/{__version__}",
+            **PLAIN,
         }
         self._headers |= auth_headers(endpoint)
-        self._quoted = _quoted(_usable_key(endpoint))
+        self._quoted = forms_of_key(_usable_key(endpoint))
         self._finish_optional = finish_is_optional(endpoint) if finish_optional is None else finish_optional
         self._limits = limits
         self._transport = transport or default_transport(limits, loopback=is_loopback(self._url.host))
@@ -138,6 +140,8 @@ class Client:
         try:
             while len(body) < MAX_ERROR and (chunk := await chunks.next()):
                 body += chunk
+        except (APIError, httpx.DecodingError):  # packed as nobody can read: the status counts
+            pass
         except (httpx.RequestError, OSError):
             if not body:
                 raise
@@ -153,10 +157,9 @@ class _Chunks:
 
     def __init__(self, response: httpx.Response, idle: asyncio.Timeout, seconds: float) -> None:
         self.more = True
-        self._chunks = response.aiter_bytes()
+        self._chunks = read_bytes(response, MAX_ANSWER)
         self._idle = idle
         self._seconds = seconds
-        self._size = 0
 
     async def next(self, seconds: float | None = None) -> bytes:
         """The next bytes, none at the end. Raises TimeoutError after these seconds."""
@@ -165,9 +168,6 @@ class _Chunks:
                 return await self.next()
         chunk = await self._next()
         self._idle.reschedule(asyncio.get_running_loop().time() + self._seconds if chunk else None)
-        self._size += len(chunk)
-        if self._size > MAX_ANSWER:
-            raise APIError(f"the answer is larger than {MAX_ANSWER} bytes", kind=ErrorClass.TRANSIENT)
         return chunk
 
     async def _next(self) -> bytes:
@@ -207,7 +207,7 @@ def _race(error: AttributeError) -> httpx.ReadError:
     return httpx.ReadError("the connection was dropped")
 
 
-def _quoted(key: str) -> tuple[bytes, ...]:
+def forms_of_key(key: str) -> tuple[bytes, ...]:
     """How a key may stand in an answer: as it is, or as JSON writes it, with its slashes or HTML's signs escaped."""
     if len(key) < QUOTED_KEY:
         return ()

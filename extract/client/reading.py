@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from extract.client.calls import with_texts
 from extract.client.classify import error_from, has_error
 from extract.client.sse import FIELDS, Decoder, Event
 from extract.client.stream import (
@@ -137,7 +138,7 @@ def is_stream(head: bytes) -> bool | None:
 
 def _of_json(body: bytes, headers: Mapping[str, str], *, finish_optional: bool = False) -> Completion:
     try:
-        document = json_of(body)
+        document = with_texts(json_of(body), body)
         refused = has_error(document)
     except (ValueError, RecursionError, TypeError) as error:
         said = error_from(200, headers, body).message if body[:1] == b"<" else error
@@ -253,8 +254,7 @@ def _call(call: Mapping[str, Any]) -> ToolCall | None:
     if not isinstance(function, dict) or not name or not isinstance(name, str):
         return None
     arguments = function.get("arguments", function.get("input"))
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False) if arguments else ""
+    arguments = arguments if isinstance(arguments, str) else ""  # see `with_texts`
     own = call.get("id")
     return ToolCall(
         encodable(own) if isinstance(own, str) else "", encodable(name), arguments, call.get("extra_content")

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from extract.client.calls import Calls
+from extract.client.calls import Calls, with_texts
 from extract.client.classify import error_from, has_error
 from extract.client.loops import LoopGuard
 from extract.client.sse import FOREIGN, Event
@@ -71,7 +71,7 @@ class Assembly:
 
     def _chunk(self, event: Event, data: bytes) -> Any:
         try:
-            chunk = json_of(data)
+            chunk = with_texts(json_of(data), data)
             refused = event.name == "error" or has_error(chunk)
         except (ValueError, RecursionError, TypeError) as error:
             if event.name == "error":

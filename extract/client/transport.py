@@ -5,14 +5,19 @@ httpx's own connection pool slows down above some dozens of connections.
 
 from __future__ import annotations
 
+import atexit
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 
 from extract.config import Limits
+
+_LAST_CALLS = 1.0  # seconds
+_MOMENT = 0.01  # seconds
 
 
 def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncBaseTransport:
@@ -57,6 +62,7 @@ def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncB
             return super()._map_body(builder, request).streamed_read_buffer_limit(0)
 
     builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
+    builder = builder.gzip(False).deflate(False).brotli(False).zstd(False)  # see `read_bytes`
     return Transport((builder.no_proxy() if loopback else builder).build())
 
 
@@ -66,6 +72,8 @@ def _import_for_good() -> None:
     pyreqwest 0.15 keeps hold of the thread that imports it first: once that thread has ended, the next client crashes
     the process. `run` works in a thread of its own, so the import is made by one that never ends.
     """
+    atexit.unregister(_let_end)  # once is enough
+    atexit.register(_let_end)
     if "pyreqwest" in sys.modules:
         return
     imported = threading.Event()
@@ -79,3 +87,17 @@ def _import_for_good() -> None:
 
     threading.Thread(target=keep, name="extract-transport", daemon=True).start()
     imported.wait()
+
+
+def _let_end() -> None:
+    """Wait, at the end of the process, for what pyreqwest's threads still do in Python.
+
+    Such a thread tells the loop of its result, and is then, for a moment, behind the loop: when the interpreter ends
+    before it has come back, it aborts the process.
+    """
+    end = time.monotonic() + _LAST_CALLS
+    while True:
+        time.sleep(_MOMENT)  # for those that have yet to begin
+        own = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+        if time.monotonic() > end or sys._current_frames().keys() <= own:
+            return

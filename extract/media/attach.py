@@ -59,7 +59,8 @@ class Attachments:
     def _of_column(self, media: Media, cell: Any) -> tuple[Part, ...]:
         items = _items(cell)
         if not items and not media.optional:
-            raise MediaError("media.missing", "the cell is empty").placed(media.column, None)
+            hint = f"Media(column={media.column!r}, optional=True) asks without"
+            raise MediaError("media.missing", f"the cell is empty; {hint}").placed(media.column, None)
         if len(items) > media.max_files:
             message = f"{len(items):,} files, the limit is {media.max_files:,}"
             raise MediaError("media.count", message).placed(media.column, None)

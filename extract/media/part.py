@@ -74,12 +74,16 @@ class Part:
 
 
 def fill(body: bytes, parts: Iterable[Part]) -> bytes:
-    """The body with a data URL in place of each placeholder. Raises MediaError."""
+    """The body with a data URL in place of each placeholder of these parts. Raises MediaError.
+
+    Others stay as they are: what a model said comes back in later requests, and may look like one.
+    """
     known = {part.placeholder.encode(): part for part in parts if part.make is not None}
     pieces, done = [], 0
     for match in _HELD.finditer(body):
-        pieces += [body[done : match.start(1)], known[match[1]]._data_url()]
-        done = match.end(1)
+        if part := known.get(match[1]):
+            pieces += [body[done : match.start(1)], part._data_url()]
+            done = match.end(1)
     return b"".join([*pieces, body[done:]])
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import socket
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -54,50 +55,60 @@ def checked_url(url: str) -> str:
 
 def fetched(url: str, bounds: Fetching) -> bytes:
     """The content of a URL. Raises MediaError."""
+    # In a thread of its own, for the caller's may have a loop.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _fetched(url, bounds)).result()
+
+
+async def _fetched(url: str, bounds: Fetching) -> bytes:
+    """A client that waits can be stopped: other timeouts count anew with every byte that drips in."""
     import httpx
 
-    deadline = time.monotonic() + bounds.seconds
     try:
-        with httpx.Client(trust_env=False, follow_redirects=False, timeout=bounds.seconds) as client:
+        async with (
+            asyncio.timeout(bounds.seconds),
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=bounds.seconds) as client,
+        ):
             for _ in range(_HOPS):
-                found = _get(client, checked_url(url), bounds, deadline)
+                found = await _get(client, checked_url(url), bounds)
                 if isinstance(found, bytes):
                     return found
                 url = urljoin(url, found)
+    except TimeoutError as error:
+        raise _failed(f"it took more than {bounds.seconds:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
         raise _failed(f"{type(error).__name__}: {error}") from error
     raise _failed("too many redirects")
 
 
-def _get(client: httpx.Client, url: str, bounds: Fetching, deadline: float) -> bytes | str:
+async def _get(client: httpx.AsyncClient, url: str, bounds: Fetching) -> bytes | str:
     """The content, or where it has moved to. The address that was checked is the one that is asked."""
     target = client.build_request("GET", url).url
     host = target.host
-    address = _address(host, target.port or {"http": 80, "https": 443}[target.scheme], bounds.allowed)
+    address = await _address(host, target.port or {"http": 80, "https": 443}[target.scheme], bounds.allowed)
     extensions = {"sni_hostname": host} if target.scheme == "https" else {}
     headers = {"Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
     pinned = target.copy_with(host=address, userinfo=b"")
-    with client.stream("GET", pinned, headers=headers, extensions=extensions) as response:
+    async with client.stream("GET", pinned, headers=headers, extensions=extensions) as response:
         if response.has_redirect_location:
             return response.headers["Location"]
         if response.status_code != 200:
             raise _failed(f"the server answers {response.status_code}")
-        return _content(response, bounds, deadline)
+        return await _content(response, bounds.most)
 
 
-def _content(response: httpx.Response, bounds: Fetching, deadline: float) -> bytes:
+async def _content(response: httpx.Response, most: int) -> bytes:
     data = bytearray()
-    for block in response.iter_raw():
+    async for block in response.aiter_raw():
         data += block
-        if len(data) > bounds.most:
-            raise too_large(len(data), bounds.most)
-        if time.monotonic() > deadline:
-            raise _failed(f"it took more than {bounds.seconds:g} s")
+        if len(data) > most:
+            raise too_large(len(data), most)
     return bytes(data)
 
 
-def _address(host: str, port: int, allowed: Allowed) -> str:
-    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+async def _address(host: str, port: int, allowed: Allowed) -> str:
+    entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = [str(entry[4][0]) for entry in entries]
     if not found or not all(map(allowed, found)):
         raise MediaError("media.url", "the URL leads to an address that is not public")
     return found[0]

@@ -14,19 +14,20 @@ import httpx
 from pydantic_core import from_json, to_json
 
 from extract.client import Client, auth_headers, default_transport
+from extract.client.classify import has_error
 from extract.client.headers import limits_in
-from extract.config import Endpoint, Limits, is_loopback
+from extract.config import Dialect, Endpoint, Limits, is_loopback
 from extract.dialects import DIALECTS, DialectRules, rules_of, settled
-from extract.errors import APIError, ConfigError
+from extract.errors import APIConnectionError, APIError, ConfigError, ErrorClass
 from extract.probe.cache import recalled
 from extract.probe.findings import Finding, ProbeReport
 from extract.probe.questions import ROOM, Heard, Question, failed, planned, usage_of
-from extract.records import ChatRequest, Completion, Usage
+from extract.records import ChatRequest, Usage
 
 AT_ONCE = 4
 SECONDS = 120.0  # for one answer
 _LIMITS = Limits(timeout=SECONDS, idle_timeout=60)
-_NO_SUCH_PATH = (404, 405)
+_REFUSALS = (400, 401, 402, 403, 413, 422, 429)  # of an empty request, where there is somebody to refuse it
 
 
 async def probe(
@@ -47,11 +48,11 @@ async def probe(
 
 
 async def settle(endpoint: Endpoint, model: str, transport: httpx.AsyncBaseTransport | None = None) -> Endpoint:
-    """The endpoint with the dialect that it speaks: as its host tells, an earlier probe, or an empty request.
+    """The endpoint with the dialect that it speaks: as an earlier probe found, its host tells, or an empty request.
 
-    No gateway bills that. Raises ConfigError when none of the paths is there.
+    No gateway bills that. Raises ConfigError when none of the paths is there, APIConnectionError when nothing is.
     """
-    found = recalled(settled(endpoint), model)
+    found = settled(recalled(endpoint, model))
     if found.dialect != "auto":
         return found
     async with _shared(endpoint, transport) as inner:
@@ -102,13 +103,20 @@ class Probe:
         for dialect, rules in DIALECTS.items():
             if rules.path not in tried:
                 tried.add(rules.path)
-                status, _ = await self._plain("POST", rules.path_for(self.model), {})
-                if status not in _NO_SUCH_PATH:
-                    return self.endpoint.resolved(dialect)
+                status, body = await self._plain("POST", rules.path_for(self.model), {})
+                if status in _REFUSALS or (status == 200 and has_error(_json(body))):
+                    return self.endpoint.resolved(await self._kind(dialect))
         raise ConfigError(
             f"{self.endpoint.base_url} has no chat completions at {' or '.join(sorted(tried))}",
             hint="check EXTRACT_BASE_URL, or set EXTRACT_DIALECT",
         )
+
+    async def _kind(self, dialect: Dialect) -> Dialect:
+        """llama.cpp says in its list of models what it is; others with the same path are alike."""
+        if DIALECTS["llamacpp"].path != DIALECTS[dialect].path:
+            return dialect
+        _, body = await self._plain("GET", DIALECTS["llamacpp"].models_path or "", None)
+        return "llamacpp" if b'"owned_by":"llamacpp"' in body.replace(b" ", b"") else dialect
 
     @property
     def rules(self) -> DialectRules:
@@ -134,12 +142,13 @@ class Probe:
             async with Client(self.endpoint, self.model, _LIMITS, watched, stream=question.stream is True) as client:
                 completion = await client(ChatRequest(to_json(body), question.name))
         except APIError as error:
-            return Heard(None, error, watched.headers, watched.streamed)
-        self._note(completion, watched.headers)
-        return Heard(completion, None, watched.headers, watched.streamed)
-
-    def _note(self, completion: Completion, headers: Mapping[str, str]) -> None:
+            return Heard(None, error, watched.streamed)
+        finally:
+            self._note(watched.headers)
         self.usage += completion.usage
+        return Heard(completion, None, watched.streamed)
+
+    def _note(self, headers: Mapping[str, str]) -> None:
         found = limits_in(headers)
         self.limits |= {name: asdict(window) for name, window in found.windows.items()}
         if found.category:
@@ -152,7 +161,7 @@ class Probe:
         try:
             status, body = await self._plain("GET", self.rules.models_path, None)
             names = [str(entry.get("id")) for entry in from_json(body)["data"]] if status == 200 else []
-        except (APIError, ValueError, LookupError, TypeError, AttributeError, httpx.HTTPError, OSError):
+        except (APIError, ValueError, LookupError, TypeError, AttributeError):
             return Finding("models", "no", "no list that can be read")
         if status != 200:
             return Finding("models", "no", f"status {status}")
@@ -160,7 +169,14 @@ class Probe:
         return Finding("models", "yes", f"{len(names)} models, {listed}")
 
     async def _plain(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
-        """One request that asks no model."""
+        """One request that asks no model. Raises APIConnectionError."""
+        try:
+            return await self._exchanged(method, path, body)
+        except (httpx.HTTPError, OSError, TimeoutError) as error:
+            said = str(error) or type(error).__name__
+            raise APIConnectionError(f"{self.endpoint.base_url}: {said}", kind=ErrorClass.TRANSIENT) from error
+
+    async def _exchanged(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
         self.requests += 1
         url = httpx.URL(self.endpoint.base_url.rstrip("/") + path)
         headers = {"Host": url.netloc.decode(), "Content-Type": "application/json", **auth_headers(self.endpoint)}
@@ -180,13 +196,23 @@ class Probe:
         return response.status_code, bytes(found)
 
 
+def _json(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        return None
+
+
 @asynccontextmanager
 async def _shared(
     endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None
 ) -> AsyncIterator[httpx.AsyncBaseTransport]:
-    loopback = is_loopback(httpx.URL(endpoint.base_url).host)
-    async with transport or default_transport(_LIMITS, loopback=loopback) as shared:
-        yield shared
+    """The transport for all requests; one that was given is left open."""
+    if transport is not None:
+        yield transport
+        return
+    async with default_transport(_LIMITS, loopback=is_loopback(httpx.URL(endpoint.base_url).host)) as own:
+        yield own
 
 
 class _Watched(httpx.AsyncBaseTransport):

@@ -16,8 +16,9 @@ FORMAT = 1
 class Finding:
     """One question and its answer.
 
-    `verdict` is one of: yes; no; enforced, JSON only, ignored (of a response format); refused (with the endpoint's own
-    words in `detail`); failed (no answer, so nothing is known).
+    `verdict` is one of: yes; no; taken (accepted, and nothing shows whether it did anything); enforced, JSON only,
+    ignored (of a response format); refused (with the endpoint's own words in `detail`); failed (no answer, so nothing
+    is known).
     """
 
     name: str
@@ -38,6 +39,11 @@ class ProbeReport:
     input_tokens: int = 0
     output_tokens: int = 0
     probed_at: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every question has its answer."""
+        return all(finding.verdict != "failed" for finding in self.findings)
 
     def verdict(self, name: str) -> str | None:
         """The verdict on a question; None: it was not asked."""
@@ -73,6 +79,8 @@ class ProbeReport:
             said.append(
                 "no form of response_format is enforced: every answer is judged here, expect more to be refused"
             )
+        if not self.is_whole:
+            said.append("some questions got no answer: this report is not kept, ask again later")
         if self.verdict("usage") == "no":
             said.append("no token counts: cost cannot be told or capped")
         if self.verdict("streaming by default") == "yes":
@@ -118,9 +126,21 @@ class ProbeReport:
     def table(self) -> str:
         """One line a finding, then limits, settings and advice."""
         width = max((len(each.name) for each in self.findings), default=0)
-        lines = [f"{self.model} at {self.base_url}, dialect {self.dialect}, {self.requests} requests", ""]
+        lines = [
+            f"{self.model} at {self.base_url}, dialect {self.dialect}, {self.requests} requests, {self.probed_at}",
+            "",
+        ]
         lines += [f"{each.name:<{width}}  {each.verdict:<9}  {each.detail}".rstrip() for each in self.findings]
-        lines += ["", *(f"limit {name}: {value}" for name, value in self.limits.items())] if self.limits else []
+        lines += ["", *(f"limit {name}: {_left(value)}" for name, value in self.limits.items())] if self.limits else []
         lines += ["", "settings:", *(f"  {name}={value}" for name, value in self.settings.items())]
         lines += ["", *self.advice] if self.advice else []
         return "\n".join(lines)
+
+
+def _left(window: Any) -> str:
+    """599 of 600 left, new in 12 s"""
+    if not isinstance(window, Mapping):
+        return str(window)
+    left, most, reset = (window.get(name) for name in ("remaining", "limit", "reset"))
+    said = f"{'?' if left is None else f'{left:g}'} of {'?' if most is None else f'{most:g}'} left"
+    return said if reset is None else f"{said}, new in {reset:g} s"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,6 @@ class Heard:
 
     completion: Completion | None
     error: APIError | None = None
-    headers: Mapping[str, str] | None = None
     streamed: bool = False
 
 
@@ -56,12 +55,12 @@ def planned() -> tuple[Question, ...]:
         Question("function call", lambda nonce: {**_WANTED, **_function(nonce), "tool_choice": _NAMED}, _calls),
         Question("function call by choice", lambda nonce: {**_USE, **_function(nonce)}, _calls),
         Question("googleSearch", lambda nonce: {**_NEWS, "tools": [_SEARCH]}, _searches),
-        Question("googleSearch with response_format", lambda nonce: {**_form("C")(nonce), "tools": [_SEARCH]}, _heeds),
+        Question("googleSearch with response_format", _search_form, _searches_and_heeds),
         Question("functions with response_format", lambda nonce: {**_form("C")(nonce), **_function(nonce)}, _heeds),
         Question("include_thoughts", lambda nonce: {**_SUM, "include_thoughts": True}, _thinks),
         Question("reasoning_effort low", lambda nonce: {**_SUM, "reasoning_effort": "low"}, _takes),
         Question("reasoning_effort high", lambda nonce: {**_SUM, "reasoning_effort": "high"}, _takes),
-        Question("image", lambda nonce: _picture(), _sees),
+        Question("image", _picture, _sees),
     )
 
 
@@ -76,7 +75,8 @@ def usage_of(heard: Heard, name: str = "usage") -> Finding:
 
 def failed(name: str, error: APIError) -> Finding:
     """Refused, where the endpoint says so; else nothing is known."""
-    kind = "failed" if error.retryable else "refused"
+    passing = error.retryable or error.status == 429  # whatever it says besides
+    kind = "failed" if passing else "refused"
     return Finding(name, kind, error.message[:200])
 
 
@@ -88,6 +88,7 @@ _WANTED = _said(f'Answer with this JSON object and nothing else: {{"word": "{ASK
 _USE = _said("Use the function give_word to give a word.")
 _SUM = _said("What is 17 times 23? Reply with the number.")
 _NEWS = _said("Search the web: what is the newest stable version of Python? One short sentence.")
+_COLOURS = {"red": b"\xff\0\0", "green": b"\0\xa0\0", "blue": b"\0\0\xff", "yellow": b"\xff\xff\0"}
 _COUNTED = {"stream_options": {"include_usage": True}}
 _SEARCH = {"type": "function", "function": {"name": "googleSearch"}}
 _NAMED = {"type": "function", "function": {"name": "give_word"}}
@@ -109,6 +110,10 @@ def _form(form: str) -> Callable[[str], Body]:
         return {**_WANTED, "response_format": forms[form]}
 
     return fields
+
+
+def _search_form(nonce: str) -> Body:
+    return {**_form("C")(nonce), "tools": [_SEARCH]}
 
 
 def _function(nonce: str) -> Body:
@@ -162,7 +167,7 @@ def _calls(heard: Heard, nonce: str) -> Finding:
 
 def _searches(heard: Heard, nonce: str) -> Finding:
     pages = len(heard.completion.sources) if heard.completion else 0
-    return Finding("", "yes", f"{pages} sources" if pages else "no sources in the answer")
+    return Finding("", "yes", f"{pages} sources") if pages else Finding("", "taken", "no sources in the answer")
 
 
 def _thinks(heard: Heard, nonce: str) -> Finding:
@@ -172,16 +177,28 @@ def _thinks(heard: Heard, nonce: str) -> Finding:
 
 def _takes(heard: Heard, nonce: str) -> Finding:
     usage = heard.completion.usage if heard.completion else None
-    return Finding("", "yes", f"{usage.output_tokens} tokens" if usage and usage.output_tokens else "")
+    return Finding("", "taken", f"{usage.output_tokens} tokens" if usage and usage.output_tokens else "")
+
+
+def _searches_and_heeds(heard: Heard, nonce: str) -> Finding:
+    """Both: the schema binds, and pages were found."""
+    found, bound = _searches(heard, nonce), _heeds(heard, nonce)
+    return bound if bound.verdict != "enforced" or found.verdict == "yes" else Finding("", "taken", found.detail)
+
+
+def _colour(nonce: str) -> str:
+    """One of the colours, told by the nonce; the empty one gives the first."""
+    return list(_COLOURS)[int(nonce or "0", 16) % len(_COLOURS)]
 
 
 def _sees(heard: Heard, nonce: str) -> Finding:
-    text = (heard.completion.content or "") if heard.completion else ""
-    return Finding("", "yes" if "red" in text.lower() else "no", "" if "red" in text.lower() else f"saw {text[:60]!r}")
+    text = (heard.completion.content or "").lower() if heard.completion else ""
+    seen = [name for name in _COLOURS if name in text]
+    return Finding("", "yes") if seen == [_colour(nonce)] else Finding("", "no", f"saw {text[:60]!r}")
 
 
-def _picture() -> Body:
-    url = "data:image/png;base64," + base64.b64encode(_red_square()).decode()
+def _picture(nonce: str) -> Body:
+    url = "data:image/png;base64," + base64.b64encode(_square(_COLOURS[_colour(nonce)])).decode()
     parts = [
         {"type": "text", "text": "Which colour has this picture? Reply with one word."},
         {"type": "image_url", "image_url": {"url": url}},
@@ -189,12 +206,12 @@ def _picture() -> Body:
     return {"messages": [{"role": "user", "content": parts}]}
 
 
-def _red_square(side: int = 64) -> bytes:
-    """A PNG, so that no imaging library is needed to ask."""
+def _square(colour: bytes, side: int = 64) -> bytes:
+    """A PNG of one colour, made here so that no imaging library is needed to ask."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    rows = (b"\0" + b"\xff\0\0" * side) * side
+    rows = (b"\0" + colour * side) * side
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

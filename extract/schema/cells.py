@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -262,7 +263,7 @@ def _enum(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
 
 def _text(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
     try:
-        text = _jsonable(value)
+        text = str(value) if isinstance(value, PurePath) else _jsonable(value)  # Pydantic only writes a Path
     except PydanticSerializationError:
         text = None
     return text if isinstance(text, str) else _refuse_type(shape.kind, value, trail, row)

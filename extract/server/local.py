@@ -99,10 +99,13 @@ class LocalServer:
         """Load the model and serve; returns when /health answers. Raises ConfigError."""
         if self._thread is not None:
             return self
-        engine = self._engine or self._load()
+        engine = self._engine or self._made()
+        server = _uvicorn(engine, self._options)  # before the model is loaded: it may refuse its options
+        if self._llama is not None:
+            self._llama.load()
         listener = _bind(LOOPBACK, 0)
         self._port = listener.getsockname()[1]
-        self._uvicorn = _uvicorn(engine, self._options)
+        self._uvicorn = server
         self._thread = threading.Thread(
             target=self._uvicorn.run, kwargs={"sockets": [listener]}, name="extract-server", daemon=True
         )
@@ -128,24 +131,27 @@ class LocalServer:
     ) -> None:
         self.stop()
 
-    def _load(self) -> Engine:
-        engine, self._llama = make_engine(self._model, self._options)
-        if self._llama is not None:
-            self._llama.load()
+    def _made(self) -> Engine:
+        engine, self._llama = make_engine(self._model, self._options, corpus=_corpus_of(self._options))
         return engine
 
 
-def make_engine(model: str | None, options: ServeOptions, *, fetch: bool = True) -> tuple[Engine, LlamaModel | None]:
+def make_engine(
+    model: str | None, options: ServeOptions, *, fetch: bool = True, corpus: Corpus | None = None
+) -> tuple[Engine, LlamaModel | None]:
     """The engine that the options ask for, and its model, to be loaded and closed. Raises ConfigError.
 
-    `fetch`: whether URLs of this machine in a request are fetched.
+    `fetch`: whether URLs of this machine in a request are fetched. `corpus`: what googleSearch searches.
     """
     if options.upstream is not None:
         return Upstream(options.upstream, options.upstream_key), None
     weights = find_weights(model)
-    corpus = None if options.search_corpus is None else Corpus(options.search_corpus)
     llama = LlamaModel(weights, slots=options.slots, context=options.context)
     return Assistant(llama, corpus=corpus, media=Media(max_file=options.max_file, fetch=fetch)), llama
+
+
+def _corpus_of(options: ServeOptions) -> Corpus | None:
+    return None if options.search_corpus is None else Corpus(options.search_corpus)
 
 
 def serve(host: str = LOOPBACK, port: int = DEFAULT_PORT, model: str | None = None, **options: Any) -> None:
@@ -158,19 +164,35 @@ def serve(host: str = LOOPBACK, port: int = DEFAULT_PORT, model: str | None = No
     if settings.api_key is None and not local:
         raise ConfigError(f"will not serve on {host} without a key", hint="set EXTRACT_SERVE_KEY, or bind 127.0.0.1")
     # Who calls from elsewhere must not reach through this server what only this machine may.
-    engine, llama = make_engine(model, settings, fetch=local)
+    corpus = _corpus_of(settings)
+    engine, llama = make_engine(model, settings, fetch=local, corpus=corpus)
     try:
+        server = _uvicorn(engine, settings, LOOPBACK_NAMES if local else ())
         listener = _bind(host, port)
         with closing(listener):
             if llama is not None:
                 llama.load()
-            name = settings.upstream or engine.model
-            logger.info("serving %s on %s", name, _url(host, listener.getsockname()[1]))
+            for line in _announced(engine, corpus, settings, _url(host, listener.getsockname()[1])):
+                logger.info("%s", line)
             with suppress(KeyboardInterrupt):
-                _uvicorn(engine, settings, LOOPBACK_NAMES if local else ()).run(sockets=[listener])
+                server.run(sockets=[listener])
     finally:
         if llama is not None:
             llama.close()
+
+
+def _announced(engine: Engine, corpus: Corpus | None, options: ServeOptions, url: str) -> list[str]:
+    """What is served, and what is otherwise than with a model alone."""
+    lines = [f"serving {options.upstream or engine.model} on {url}"]
+    if options.upstream is not None:
+        lines.append(f"upstream: {options.upstream}, {'with' if options.upstream_key else 'without'} a key")
+    if corpus is not None:
+        lines.append(f"search: {corpus.size:,} passages of {options.search_corpus}")
+    if options.faults is not None:
+        by_name = options.faults in ("", "none")
+        what = "only for requests with the header X-Fault" if by_name else options.faults
+        lines.append(f"faults: {what}, seed {options.seed}")
+    return lines
 
 
 def _uvicorn(engine: Engine, options: ServeOptions, hosts: Sequence[str] = LOOPBACK_NAMES) -> uvicorn.Server:

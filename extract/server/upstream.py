@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from extract.client.coding import PLAIN, read_bytes
+from extract.client.exchange import forms_of_key
 from extract.client.sse import Decoder
 from extract.config import is_loopback
-from extract.errors import ConfigError
+from extract.errors import APIError, ConfigError
 from extract.server.engine import ChatCall, Delta, End, Json, Pieces
 from extract.server.refusals import WireError, server_error
 
@@ -37,7 +39,8 @@ class Upstream:
         self._tls = httpx.create_ssl_context()  # once: it reads all certificates
         # A proxy would be told the key of an endpoint on this machine, which it cannot reach anyway.
         self._trust_env = not is_loopback(urlsplit(url).hostname or "")
-        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._headers = dict(PLAIN) if key is None else {**PLAIN, "Authorization": f"Bearer {key}"}
+        self._forms = forms_of_key(key or "")
 
     async def stream(self, call: ChatCall) -> Pieces:
         """The upstream's answer in pieces, streamed if the request is. Raises WireError."""
@@ -52,6 +55,8 @@ class Upstream:
                 async with aclosing(read(response)) as pieces:
                     async for piece in pieces:
                         yield piece
+        except WireError as error:
+            raise self._without_key(error) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreached(error) from error
 
@@ -61,9 +66,18 @@ class Upstream:
             async with self._client() as http, http.stream("GET", f"{self._url}/models") as response:
                 await _require_ok(response)
                 listed = _decoded(await _capped(response)).get("data")
+        except WireError as error:
+            raise self._without_key(error) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreached(error) from error
         return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+    def _without_key(self, error: WireError) -> WireError:
+        """Some endpoints quote the key in their errors, and ours is not for our clients."""
+        said = json.dumps([error.body, error.headers]).encode()
+        for form in self._forms:
+            said = said.replace(form, b"***")
+        return WireError(error.status, *json.loads(said))
 
     def _client(self) -> httpx.AsyncClient:
         # No redirects: another address would be given the key.
@@ -152,11 +166,8 @@ async def _streamed(response: httpx.Response) -> Pieces:
 
 
 async def _data(response: httpx.Response) -> AsyncIterator[str]:
-    decoder, size = Decoder(), 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > MAX_ANSWER:
-            raise _odd("The upstream's stream is too long.")
+    decoder = Decoder()
+    async for chunk in _read(response):
         for event in decoder.feed(chunk):
             yield event.text
     if last := decoder.close():
@@ -164,12 +175,15 @@ async def _data(response: httpx.Response) -> AsyncIterator[str]:
 
 
 async def _capped(response: httpx.Response) -> bytes:
-    found = bytearray()
-    async for chunk in response.aiter_bytes():
-        found += chunk
-        if len(found) > MAX_ANSWER:
-            raise _odd("The upstream's answer is too long.")
-    return bytes(found)
+    return b"".join([chunk async for chunk in _read(response)])
+
+
+async def _read(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in read_bytes(response, MAX_ANSWER):
+            yield chunk
+    except APIError as error:
+        raise _odd(f"The upstream: {error.message}.") from error
 
 
 def _decoded(raw: bytes | str) -> Json:

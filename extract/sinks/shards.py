@@ -37,6 +37,7 @@ _ABOUT_THE_CALL = pa.schema(
         pa.field("_request", pa.string()),
     ]
 )
+_REASONING = pa.field("_reasoning", pa.string())
 _EVIDENCE = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -65,6 +66,7 @@ class ShardWriter:
     children: bool = False  # lists and maps in tables of their own
     flat: bool = False  # structs as columns
     evidence: bool = False  # what the rows rest on, in a table of its own
+    reasoning: bool = False  # the model's thoughts, as the last column
 
     def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
         """Shard `number` of each of the `folders`, any of which may be without rows; their bytes."""
@@ -115,7 +117,8 @@ class ShardWriter:
         types = self.source.arrow_types
         key = pa.field(self.source.key_name, self.source.key_type, nullable=False)
         passed = [pa.field(name, types[name]) for name in self.columns if name != self.source.key]
-        return pa.schema([key, *passed, *self.schema.arrow_schema, *_ABOUT_THE_CALL])
+        thoughts = [_REASONING] if self.reasoning else []
+        return pa.schema([key, *passed, *self.schema.arrow_schema, *_ABOUT_THE_CALL, *thoughts])
 
     @cached_property
     def quarantine_schema(self) -> pa.Schema:
@@ -154,6 +157,8 @@ class ShardWriter:
             "_cost_usd": outcome.cost_usd,
             "_request": outcome.request,
         }
+        if self.reasoning:
+            call["_reasoning"] = _clean(completion.reasoning) if completion else None
         passed = {name: outcome.record[name] for name in self.columns}
         return {self.source.key_name: outcome.record.key, **passed, **(outcome.row or {}), **call}
 

@@ -292,6 +292,8 @@ PLAIN: list[tuple[int, Any, Meaning]] = [
     (400, litellm("400", "auth_error"), AUTH),
     (400, litellm("400", "token_not_found_in_db"), AUTH),
     (400, litellm("400", "expired_key"), AUTH),
+    (400, litellm("400", "no_db_connection", "No connected db."), AUTH),
+    (400, openai("/chat/completions: Invalid model name passed in model=gpt-9", type="invalid_request_error"), MISSING),
     (400, litellm("400", "budget_exceeded", "Budget has been exceeded! Current cost: 1, Max budget: 0.5"), BALANCE),
     (429, litellm("429", "budget_exceeded"), BALANCE),
     (401, litellm("401", "key_model_access_denied"), DENIED),

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +24,7 @@ from extract.records import Completion
 from tests.client.raw import USAGE, answer, delta, events
 
 COUNT = int(os.environ.get("EXTRACT_MUTATIONS", "5000"))
-SECONDS = 1.0  # for one answer
+SECONDS = 1.0 if sys.gettrace() is None else 4.0  # of CPU for one answer; measuring coverage takes its own
 CONTENT = json.dumps(
     {"name": "Käse 😀 & co", "number": 12345, "lines": [{"a": 1.5, "b": None}] * 4}, ensure_ascii=False
 )
@@ -43,7 +44,7 @@ IDS = ["json", "json with more", "stream", "one chunk", "stream with CRLF", "str
 
 def read(data: bytes, *, pieces: bool = False) -> Completion | None:
     """None for an answer that is refused; anything but a refusal is a fault."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         if not pieces:
             return completion_from(data, {})
@@ -54,7 +55,7 @@ def read(data: bytes, *, pieces: bool = False) -> Completion | None:
     except APIError:
         return None
     finally:
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
 
 
 def held(data: bytes) -> set[str]:
@@ -200,7 +201,7 @@ def test_very_long_lines(megabytes: int, kind: str) -> None:
         "no line end": b"data: " + b"x" * size,
         "tiny deltas": events(*([delta("abc %d ")] * (size // 800)), delta(finish="stop")),
     }[kind]
-    started = time.perf_counter()
+    started = time.process_time()
     reading = Answer({})
     try:
         for start in range(0, len(line), 16_384):
@@ -210,4 +211,4 @@ def test_very_long_lines(megabytes: int, kind: str) -> None:
         assert kind not in ("text", "blank", "tiny deltas")
     else:
         assert kind in ("text", "blank", "tiny deltas")
-    assert time.perf_counter() - started < 1 + megabytes / 8
+    assert time.process_time() - started < SECONDS * (1 + megabytes / 8)

@@ -9,7 +9,7 @@ import pytest
 
 from extract.client import completion_from
 from extract.client.reading import MAX_PAGE, Answer, is_stream
-from extract.errors import APIError
+from extract.errors import APIError, InvalidResponseError
 from extract.records import ToolCall
 from tests.client.raw import GOOD, answer, delta, events
 
@@ -93,3 +93,36 @@ def test_a_stream_is_not_kept_twice() -> None:
     tracemalloc.stop()
     assert peak < 8_000_000
     assert 20_000 * len(chunk) > 1_500_000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"a": 12345678901234567.89, "b": [1.10, -0.0]}',
+        '{"a": 1, "a": 2}',
+        '{"a": {"ä": 1, "ä": [true, null]}, "b": "x"}',
+        '{"a": 1e400}',
+        '[1.0, {"c": "\\"", "c": {}}]',
+        "3.10",
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_arguments_that_are_no_text_lose_nothing(arguments: str, streamed: bool, legacy: bool) -> None:
+    """Every digit and every member is there, also where one is there twice: whoever reads them refuses that."""
+    function = f'{{"name": "f", "arguments": {arguments}}}'
+    called = f'"function_call": {function}' if legacy else f'"tool_calls": [{{"id": "i", "function": {function}}}]'
+    holder = "delta" if streamed else "message"
+    body = f'{{"choices": [{{"index": 0, "{holder}": {{{called}}}, "finish_reason": "tool_calls"}}]}}'
+    read = completion_from((f"data: {body}\n\ndata: [DONE]\n\n" if streamed else body).encode(), {})
+    assert [arguments] == [call.arguments for call in read.tool_calls]
+    assert read.tool_calls == completion_from(read.raw, {}).tool_calls
+
+
+@pytest.mark.parametrize("arguments", ['{"a": ' + "9" * 5000 + "}", '{"a":' * 900 + "1" + "}" * 900, "[" * 100_000])
+@pytest.mark.parametrize("holder", ["delta", "message"])
+def test_arguments_that_no_reader_takes_are_an_invalid_answer(arguments: str, holder: str) -> None:
+    called = f'"tool_calls": [{{"id": "i", "function": {{"name": "f", "arguments": {arguments}}}}}]'
+    body = f'{{"choices": [{{"index": 0, "{holder}": {{{called}}}, "finish_reason": "tool_calls"}}]}}'
+    with pytest.raises(InvalidResponseError):
+        completion_from((f"data: {body}\n\ndata: [DONE]\n\n" if holder == "delta" else body).encode(), {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 import time
 from itertools import pairwise
 from typing import Any
@@ -143,8 +144,8 @@ def test_a_line_of_megabytes_costs_time_in_proportion_to_its_length(step: int) -
     """8 MB, even in small pieces (1 MB byte by byte)."""
     size = 1_000_000 if step == 1 else 8_000_000
     data = b"data: " + b"x" * size + b"\n\n"
-    started = time.perf_counter()
+    started = time.process_time()
     decoder = Decoder()
     events = [event for start in range(0, len(data), step) for event in decoder.feed(data[start : start + step])]
     assert [size] == [len(event.data) for event in events]
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < (3 if sys.gettrace() is None else 12)  # measuring coverage takes its own

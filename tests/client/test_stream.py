@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extract.client import completion_from
@@ -53,6 +53,7 @@ DELTAS = st.fixed_dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # under coverage, on a busy machine
 @given(st.lists(DELTAS, max_size=8), st.lists(st.integers(0, 5000), max_size=10))
 def test_any_stream_in_any_split(deltas: list[dict[str, Any]], places: list[int]) -> None:
     """One result, which the stored document gives again; content is the content of the deltas."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,9 @@ import pytest
 from extract.server import Delta, End, LocalServer
 from extract.server.engine import ChatCall, Json, Pieces, usage
 from extract.server.refusals import too_many
+from tests.interop.environments import ENVIRONMENTS, interpreter
 
 KEY = "sk-interop"
-ENVIRONMENTS = Path(os.environ.get("EXTRACT_INTEROP", Path(__file__).parents[2] / ".interop"))
 SCRIPTS = Path(__file__).parent
 
 
@@ -49,14 +48,6 @@ def base_url() -> Iterator[str]:
         pytest.skip(f"no folder {ENVIRONMENTS}, see EXTRACT_INTEROP")
     with LocalServer(api_key=KEY) as server:
         yield server.base_url
-
-
-def interpreter(name: str) -> Path:
-    """The interpreter of an environment; skips where there is none."""
-    found = ENVIRONMENTS / name / "bin" / "python"
-    if not found.exists():
-        pytest.skip(f"no environment {name} in {ENVIRONMENTS}, see EXTRACT_INTEROP")
-    return found
 
 
 def run(name: str, script: str, *arguments: str) -> Any:

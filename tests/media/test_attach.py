@@ -70,6 +70,8 @@ def test_an_empty_cell_is_an_issue_unless_it_may_be(cell: Any) -> None:
     """A model that is asked about no picture would invent one."""
     assert refused(cell) in ("media.missing", "media.empty")
     if cell != b"":
+        with pytest.raises(MediaError, match=r"optional=True\) asks without"):
+            parts(cell)
         assert () == parts(cell, optional=True)
 
 
@@ -404,3 +406,9 @@ def test_the_fingerprint_of_a_source_follows_the_files_that_it_names(tmp_path: P
     records = list(source.records())
     assert ["5002 bytes", "-", "-", ""] == [attach.digests(record) for record in records[1:]]
     assert digest_of((tmp_path / "a.png").read_bytes()) == attach.digests(records[0])
+
+
+def test_what_only_looks_like_a_file_stays_as_it_is(tmp_path: Path) -> None:
+    """As a model may say in what is sent back to it."""
+    odd = b'{"google":{"url":"x-media:image/png,0"},"url":"x-media:"}'
+    assert odd == fill(odd, [])

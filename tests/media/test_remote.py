@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -200,3 +203,49 @@ def test_addresses_that_are_not_public(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
 def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+        (b"", b"H"),
+    ],
+)
+def test_no_drip_holds_a_download_beyond_its_time(head: bytes, drop: bytes) -> None:
+    """Not of header bytes, nor of the digits of a size: no content comes, and no read takes long."""
+    over = threading.Event()
+
+    def serve_one(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            connection.sendall(head)
+            for _ in range(100):
+                if over.wait(0.05):
+                    return
+                connection.sendall(drop)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_one, args=(listener,), daemon=True)
+        thread.start()
+        begun = time.monotonic()
+        with pytest.raises(MediaError) as caught:
+            fetched(f"http://127.0.0.1:{listener.getsockname()[1]}/a.png", fetch_timeout=0.3)
+        took = time.monotonic() - begun
+        over.set()
+        thread.join(5)
+    assert "media.fetch" == caught.value.issue.code
+    assert "it took more than 0.3 s" in str(caught.value)
+    assert 3 > took
+
+
+def test_a_file_is_fetched_where_a_loop_runs(serve: Serve) -> None:
+    """As in a notebook."""
+    url = serve(sending(picture()))
+
+    async def within() -> tuple[Part, ...]:
+        return fetched(url)
+
+    assert 1 == len(asyncio.run(within()))

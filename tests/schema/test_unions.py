@@ -299,6 +299,11 @@ def test_a_float_beside_decimals_as_text_is_a_float() -> None:
     compiled = compile_schema(create_model("M", a=(float | Decimal, ...)), "openai", decimals="string")
     found = [compiled.restore(parse_json(text)).a for text in ('{"a": 0.5}', '{"a": "0.5"}')]
     assert [repr(0.5), repr(Decimal("0.5"))] == list(map(repr, found))
+    compiled = compile_schema(
+        create_model("M", a=(Decimal | Annotated[int, Field(ge=9)] | float, ...)), "openai", decimals="string"
+    )
+    found = [compiled.restore(parse_json(f'{{"a": {text}}}')).a for text in ("60.0", "60", '"60.0"')]
+    assert [repr(60.0), repr(60), repr(Decimal("60.0"))] == list(map(repr, found))
 
 
 def test_texts_without_a_tag_are_read_by_the_model() -> None:

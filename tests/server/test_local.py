@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from extract.errors import ConfigError
+from extract.faults import UnknownFault
 from extract.server import LocalServer, ServeOptions, local, serve, weights
 from extract.server.llama import LlamaModel
 from extract.server.weights import WeightsNotFound, find_weights
@@ -81,7 +82,41 @@ def test_serve_announces_its_address(
     caplog.set_level(logging.INFO, "extract.server")
     serve("localhost", 0, str(model))
     assert caplog.messages[0].startswith("serving SmolLM2-135M-Instruct on http://localhost:")
+    assert 1 == len(caplog.messages)
     assert local._url("::1", 80) == "http://[::1]:80/v1"
+
+
+def test_serve_says_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Faults, the folder that is searched, and the endpoint that it stands before; no key."""
+    (model := tmp_path / "x.gguf").touch()
+    (folder := tmp_path / "notes").mkdir()
+    (folder / "a.md").write_text("Tea is a drink.")
+    monkeypatch.setattr(LlamaModel, "load", lambda self: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    caplog.set_level(logging.INFO, "extract.server")
+    serve("localhost", 0, str(model), search_corpus=folder, faults="toapis", seed=7)
+    assert [f"search: 1 passages of {folder}", "faults: toapis, seed 7"] == caplog.messages[1:]
+    caplog.clear()
+    serve("localhost", 0, upstream="http://127.0.0.1:9/v1", upstream_key="sk-a", faults="none")
+    assert ["upstream: http://127.0.0.1:9/v1, with a key"] == caplog.messages[1:2]
+    assert ["faults: only for requests with the header X-Fault, seed 0"] == caplog.messages[2:]
+
+
+def test_an_unknown_fault_is_said_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """No model is loaded and no address announced for a server that will not be."""
+    (model := tmp_path / "x.gguf").touch()
+    loaded: list[Any] = []
+    monkeypatch.setattr(LlamaModel, "load", loaded.append)
+    caplog.set_level(logging.INFO, "extract.server")
+    with pytest.raises(UnknownFault, match="'bogus'"):
+        serve("localhost", 0, str(model), faults="bogus")
+    with pytest.raises(UnknownFault, match="'bogus'"), LocalServer(str(model), faults="bogus"):
+        pass
+    assert ([], []) == (loaded, caplog.messages)
 
 
 def test_a_folder_that_is_none_and_other_odd_options_are_config_errors(tmp_path: Path) -> None:

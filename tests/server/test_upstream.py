@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,3 +164,36 @@ def test_models_are_the_upstreams() -> None:
         listed = api.get("/v1/models")
     assert (200, {"object": "list", "data": [{"id": "big"}]}) == (listed.status_code, listed.json())
     assert 502 == api.get("/v1/models").status_code
+
+
+SECRET = "sk-up/stream+key=1234"
+
+
+@pytest.mark.parametrize("quoted", [SECRET, SECRET.replace("/", "\\/"), SECRET.replace("s", "\\u0073")])
+@pytest.mark.parametrize("status", [200, 400, 429])
+@pytest.mark.parametrize("stream", [False, True])
+def test_our_key_is_not_told_in_an_error(quoted: str, status: int, stream: bool) -> None:
+    """However it is written, in an error of any status, in a stream, and in a header."""
+    body = f'{{"error": {{"message": "wrong: {quoted}", "{quoted}": ["{quoted}"]}}}}'
+    headers = {"x-request-id": SECRET}
+    if stream and status == 200:
+        body, headers = f"data: {body}\n\n", {"content-type": "text/event-stream"}
+    with (
+        ScriptedServer(lambda call: Reply(body.encode(), status=status, headers=headers)) as behind,
+        LocalServer(upstream=behind.base_url, upstream_key=SECRET, api_key=KEY) as server,
+    ):
+        answer = post(server.base_url, {"model": "m", "messages": [USER], "stream": stream})
+        listed = httpx.get(f"{server.base_url}/models", headers=OWN, timeout=10)
+    for found in (answer, listed):
+        assert "stream+key" not in found.text.replace("\\", "")
+        assert "stream+key" not in str(found.headers)
+    assert "wrong: ***" in answer.text
+
+
+def test_the_upstream_is_asked_for_plain_answers_and_layers_are_refused() -> None:
+    twice = gzip.compress(gzip.compress(json.dumps(completion("{}")).encode()))
+    reply = Reply(twice, headers={"content-encoding": "gzip, gzip"})
+    with fronted(lambda _: reply) as (url, behind):
+        answer = post(url, {"model": "m", "messages": [USER]})
+        assert "identity" == behind.calls[0].headers["accept-encoding"]
+    assert (502, "upstream_error") == (answer.status_code, answer.json()["error"]["code"])

@@ -259,3 +259,15 @@ def test_source_columns_that_csv_cannot_hold_are_refused(tmp_path: Path, kind: p
     own = ShardWriter(tmp_path, source, compile_schema(Part), ("odd",), "csv")
     with pytest.raises(ConfigError, match="the column 'odd'"):
         own.check()
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_reasoning_is_the_last_column_when_asked(tmp_path: Path, format: str) -> None:
+    """As text that a file can hold; null where the answer came without."""
+    own = dataclasses.replace(writer(tmp_path, format), reasoning=True)
+    thought = Completion("{}", "stop", "m", Usage(10, 5), b"", reasoning="first \ud83d then")
+    own.write(0, [outcome(), outcome("k2", completion=thought), outcome("k3", completion=None)])
+    table = read_shards(tmp_path / "table", format, own.layout.schemas[()])
+    assert "_reasoning" == table.column_names[-1]
+    assert [None, "first \\ud83d then", None] == table["_reasoning"].to_pylist()
+    assert own.table_schema.names[:-1] == writer(tmp_path).table_schema.names

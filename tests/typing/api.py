@@ -14,6 +14,11 @@ import extract
 from extract import Endpoint, Limits, Model, Pipeline, Prompt, Result, Retry, Verbatim, checks
 
 
+def lookup(name: str) -> int | None:
+    """Find a number."""
+    return None
+
+
 class Receipt(BaseModel):
     date: Annotated[dt.date, Verbatim("date")]
     total: Annotated[Decimal, Verbatim("money", labelled=True)]
@@ -32,6 +37,7 @@ pipeline = Pipeline(
     limits=Limits(concurrency=2),
     retry=Retry(max_attempts=3),
     endpoint=Endpoint.local(),
+    tools=[lookup, extract.tool_of(lookup, name="other")],
 )
 
 

@@ -12,8 +12,11 @@ from pydantic_core import ValidationError
 from extract.records import short
 from extract.schema.forms.compounds import Properties, class_of
 from extract.schema.forms.scalars import Enumerated, Form, Reading
+from extract.schema.nodes import with_floats
 from extract.schema.shapes import TAG
 from extract.schema.unions import native, wire_class
+
+ITSELF = -1  # no branch is chosen: by any that it may be, the value is what it is in JSON, and the model says which
 
 
 @dataclass
@@ -59,6 +62,8 @@ class Union(Form):
         if number is None:
             return answer
         reading.chosen[path, id(self)] = number
+        if number == ITSELF:
+            return answer
         label, form = self.branches[number]
         return form.from_wire(answer[label] if has_tag else answer, path, reading)
 
@@ -85,7 +90,7 @@ class Union(Form):
         if len(found) == 1:
             return found[0]
         if found and class_of(answer) != "object" and all(native(self.branches[number][1].shape) for number in found):
-            return None  # whose Python values are their JSON: the model says which it is
+            return ITSELF
         if self.tagged:  # an endpoint that did not heed the schema
             names = ", ".join(name for name, _ in self.branches)
             reading.complain("union", path, f"no tag says which of {names} it is", short(answer))
@@ -106,6 +111,8 @@ class Union(Form):
         number = reading.chosen.get((path, id(self)))
         if number is None:
             return value
+        if number == ITSELF:
+            return with_floats(value)  # a Decimal may be a branch of its own
         form = self.branches[number][1]
         if not self.tagged and native(form.shape) and not isinstance(value, Decimal):
             return value  # as it is in JSON; the model's validators read it once
