@@ -128,10 +128,11 @@ def run(
 ) -> Result:
     """Run a pipeline and wait for it; works in scripts, in notebooks and inside a running event loop.
 
-    source: path of a file, a folder or a pattern, DataFrame or Arrow table; None: the pipeline's own. out: run directory, default `out/<name>`; the same
-    call again asks only for what has no answer yet. endpoint: default the pipeline's, else the environment's. local:
-    the model on this machine. limit: only the first records. on_progress: called with the running `Tally`,
-    None: a progress bar in a notebook. transport: any httpx transport in place of the built-in one.
+    source: path of a file, a folder or a pattern, DataFrame or Arrow table; None: the pipeline's own. out: run
+    directory, default `out/<name>`; the same call again asks only for what has no answer yet. endpoint: default the
+    pipeline's, else the environment's. local: the model on this machine. limit: only the first records. on_progress:
+    called with the running `Tally`, None: a progress bar in a notebook. transport: any httpx transport in place of the
+    built-in one.
 
     Ctrl-C finishes the calls in flight and raises RunStopped; a second one ends at once.
     Raises ConfigError and InputError before any call; RunStopped and APIError when the run cannot go on.

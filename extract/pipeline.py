@@ -45,7 +45,8 @@ class Pipeline:
     name: letters, digits, "_", "-"; the run directory is `out/<name>` unless told otherwise.
     schema: a Pydantic model, or any type that `compile_schema` takes; `unroll`, `decimals` and `enums` are its options.
     prompt: a `Prompt`, or the user template alone.
-    source: path, DataFrame or Arrow table, overridden by the one given to `run`. key: its key column; None: row number.
+    source: path (of a folder too), DataFrame or Arrow table, overridden by the one given to `run`. key: its key column;
+    None: row number.
     columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`.
     profile: what the endpoint honours of JSON Schema. format: of the table's shards, "parquet" or "csv".
     shard_rows: records a shard. share_answers: identical records are asked once.

@@ -111,13 +111,7 @@ class Prompt:
     turns: Sequence[tuple[Role, str]] = ()
 
     def __post_init__(self) -> None:
-        for name, hint in _LISTS.items():
-            given = getattr(self, name)
-            if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
-                raise PromptError(f"{name} is {given!r}, not a list", hint=hint)
-        for item in self.media:
-            if not isinstance(item, str | Media):
-                raise PromptError(f"{item!r} is no media column", hint="its name, or Media(column=…)")
+        self._check_lists()
         for turn in self.turns:
             if len(turn) != 2 or turn[0] not in get_args(Role) or not isinstance(turn[1], str):
                 raise PromptError(f"{turn!r} is no turn", hint=f"(role, template), role one of {get_args(Role)}")
@@ -129,6 +123,16 @@ class Prompt:
         for name in names:
             if names.count(name) > 1:
                 raise PromptError(f"the media column {name!r} is named twice")
+
+    def _check_lists(self) -> None:
+        """A text is a list too, of its letters."""
+        for name, hint in _LISTS.items():
+            given = getattr(self, name)
+            if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
+                raise PromptError(f"{name} is {given!r}, not a list", hint=hint)
+        for item in self.media:
+            if not isinstance(item, str | Media):
+                raise PromptError(f"{item!r} is no media column", hint="its name, or Media(column=…)")
 
     @cached_property
     def media_columns(self) -> tuple[Media, ...]:

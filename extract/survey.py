@@ -92,7 +92,7 @@ def _rounds_at_most(toolbox: Toolbox) -> int:
 
 def _first_round(request: ChatRequest, toolbox: Toolbox) -> ChatRequest:
     """The request that goes first, with the tools; it is only looked at, so there is nobody to send it."""
-    nobody = cast(Any, None)
+    nobody = cast("Any", None)
     return _Work(nobody, toolbox, nobody, nobody, request, from_json(request.body)).round()
 
 

@@ -245,7 +245,7 @@ def test_an_ad_hoc_run_over_files(folder: Path, run: Run, serve: Any) -> None:
     (folder / "pictures/a.png").write_bytes(picture())
     server = serve(lambda call: {"name": "tea", "price": 1.5})
     words = ["--schema", "flow.py:Item", "--prompt", "Read this.", "--key", "path"]
-    code, out, err = run("run", *words, "pictures", "--media", "file", "--out", "out/pictures")
+    code, _, err = run("run", *words, "pictures", "--media", "file", "--out", "out/pictures")
     assert (0, 1) == (code, len(server.calls)), err
     assert ["text", "image_url"] == [part["type"] for part in server.calls[0].body["messages"][-1]["content"]]
     code, _, err = run("run", "flow.py", "--media", "file")
@@ -274,10 +274,14 @@ def test_check_and_dry_run_tell_of_tools(folder: Path, run: Run, serve: Any) -> 
 
 
 def test_help_tells_of_folders_and_faults(run: Run) -> None:
-    assert "a folder of files" in " ".join(run("check", "--help")[1].split())
-    assert "a folder of files" in " ".join(run("run", "--help")[1].split())
-    said = " ".join(run("serve", "--help")[1].replace("│", " ").split())
-    assert "or none (only for requests with the header X-Fault)" in said
+    """What a source may be, and what --faults takes."""
+
+    def help_of(command: str) -> str:
+        return " ".join(run(command, "--help")[1].replace("│", " ").split())
+
+    assert "a folder of files" in help_of("check")
+    assert "a folder of files" in help_of("run")
+    assert "or none (only for requests with the header X-Fault)" in help_of("serve")
 
 
 def test_dry_run_sends_nothing_and_shows_the_first_request(folder: Path, run: Run, serve: Any) -> None:

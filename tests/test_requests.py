@@ -351,5 +351,5 @@ def test_a_file_without_text_says_how_files_go() -> None:
     cells = {"text": None, "file": "a.png", "media_type": "image/png"}
     with pytest.raises(Unaskable, match=r"Prompt\(media=\['file'\]\)"):
         builder()(Record(key="a.png", position=0, cells=cells))
-    with pytest.raises(Unaskable, match="is empty$"):
+    with pytest.raises(Unaskable, match=r"is empty$"):
         builder()(Record(key="k", position=0, cells={"text": None, "file": "a.png"}))

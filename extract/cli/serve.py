@@ -35,7 +35,8 @@ def serve(
         str | None,
         typer.Option(
             "--faults",
-            help="toapis, kie, newapi, chaos, a quirk such as Q14, or none (only for requests with the header X-Fault).",
+            help="toapis, kie, newapi, chaos, a quirk such as Q14, "
+            "or none (only for requests with the header X-Fault).",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the faults.")] = 0,

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from pydantic_core import from_json, to_json
 
-from extract.client import Client, auth_headers, default_transport
+from extract.client import PLAIN, Client, auth_headers, default_transport, read_bytes
 from extract.client.classify import has_error
 from extract.client.headers import limits_in
 from extract.config import Dialect, Endpoint, Limits, is_loopback
@@ -25,6 +25,7 @@ from extract.probe.questions import ROOM, Heard, Question, failed, planned, usag
 from extract.records import ChatRequest, Usage
 
 AT_ONCE = 4
+MOST_BYTES = 4 * 1024 * 1024  # of a list of models
 SECONDS = 120.0  # for one answer
 _LIMITS = Limits(timeout=SECONDS, idle_timeout=60)
 _REFUSALS = (400, 401, 402, 403, 413, 422, 429)  # of an empty request, where there is somebody to refuse it
@@ -179,21 +180,22 @@ class Probe:
     async def _exchanged(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
         self.requests += 1
         url = httpx.URL(self.endpoint.base_url.rstrip("/") + path)
-        headers = {"Host": url.netloc.decode(), "Content-Type": "application/json", **auth_headers(self.endpoint)}
+        headers = {
+            "Host": url.netloc.decode(),
+            "Content-Type": "application/json",
+            **PLAIN,
+            **auth_headers(self.endpoint),
+        }
         content = None if body is None else to_json(body)
         timeout = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": None}
         request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": timeout})
         async with asyncio.timeout(30):
             response = await self.transport.handle_async_request(request)
             try:
-                found = bytearray()
-                async for chunk in response.aiter_bytes():
-                    found += chunk
-                    if len(found) > 4 * 1024 * 1024:
-                        break
+                found = b"".join([chunk async for chunk in read_bytes(response, MOST_BYTES)])
             finally:
                 await response.aclose()
-        return response.status_code, bytes(found)
+        return response.status_code, found
 
 
 def _json(body: bytes) -> Any:

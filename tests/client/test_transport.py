@@ -19,7 +19,8 @@ def tell_and_linger(loop, *arguments, **options):
     try:
         return tell(loop, *arguments, **options)
     finally:
-        time.sleep(0.2)
+        for _ in range(300):
+            time.sleep(0.0005)
 
 asyncio.BaseEventLoop.call_soon_threadsafe = tell_and_linger
 
@@ -39,5 +40,6 @@ asyncio.run(once())
 def test_a_process_may_end_right_after_a_request(early: str) -> None:
     """Though a thread of the library has yet to come back from telling the result, which aborted the interpreter."""
     command = [sys.executable, "-c", SCRIPT.replace("EARLY", early)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert (0, "refused\n", "") == (ended.returncode, ended.stdout, ended.stderr)
+    for _ in range(3):  # not every try meets the moment
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert (0, "refused\n", "") == (ended.returncode, ended.stdout, ended.stderr)
