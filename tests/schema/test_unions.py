@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 
 from extract.parse import parse_json
 from extract.schema import compile_schema
+from extract.schema.nodes import json_text
 from extract.schema.profiles import PROFILES
 from extract.schema.shapes import Choice, Shape
 from extract.schema.types import read_type
@@ -219,6 +220,8 @@ class Text(RootModel[str | None]):
         (tuple[Word, int] | tuple[str, int], [(Word("x"), 1), ("x", 1)], {}),
         (list[Word | int] | list[str], [[Word("x"), 1], ["x"]], {}),
         (bool | Answer | float, [True, Answer.YES, 0.5], {"enums": "name"}),
+        (float | Literal[True], [1.0, True, 0.5], {}),
+        (list[Annotated[float, Field(ge=1)] | Literal[True]], [[1.0, True, 1.5]], {}),
         (Answer | Literal[2, 1], [Answer.YES, 1, 2], {}),
         (Literal["a", 1, True] | str, ["a", "1", "true", 1, True], {}),
         (list[Literal["a", 1]] | list[str], [["a"], ["1"], [1]], {}),
@@ -234,12 +237,14 @@ class Text(RootModel[str | None]):
     ids=str,
 )
 def test_a_branch_is_found_again(profile: Any, annotation: Any, values: list[Any], options: dict[str, Any]) -> None:
-    """In an answer and in a row: the same value of the same type."""
+    """In an answer, in its JSON and in a row: the same value of the same type."""
     model = create_model("M", a=(annotation, ...))
     compiled = compile_schema(model, profile, **options)
     for value in values:
         instance = model(a=value)
-        assert repr(instance) == repr(compiled.restore(compiled.answer_form(instance)))
+        answer = compiled.answer_form(instance)
+        assert repr(instance) == repr(compiled.restore(answer))
+        assert repr(instance) == repr(compiled.restore(parse_json(json_text(answer))))
         assert repr(instance) == repr(compiled.instance_of(compiled.row_of(instance)))
 
 
@@ -274,7 +279,9 @@ def test_a_tag_says_whose_null_it_is() -> None:
     compiled = compile_schema(model, "gemini")
     for value in (Whole(None), Text(None), Whole(5), Text("x")):
         instance = model(a=value)
-        assert repr(instance) == repr(compiled.restore(compiled.answer_form(instance)))
+        answer = compiled.answer_form(instance)
+        assert repr(instance) == repr(compiled.restore(answer))
+        assert repr(instance) == repr(compiled.restore(parse_json(json_text(answer))))
         assert repr(instance) == repr(compiled.instance_of(compiled.row_of(instance)))
 
 

@@ -13,7 +13,7 @@ from extract.records import short
 from extract.schema.forms.compounds import Properties, class_of
 from extract.schema.forms.scalars import Enumerated, Form, Reading
 from extract.schema.nodes import with_floats
-from extract.schema.shapes import TAG
+from extract.schema.shapes import TAG, Shape
 from extract.schema.unions import native, wire_class
 
 ITSELF = -1  # no branch is chosen: by any that it may be, the value is what it is in JSON, and the model says which
@@ -32,7 +32,8 @@ class Union(Form):
     def __post_init__(self) -> None:
         self.plain = not self.tagged and all(form.plain for _, form in self.branches)
         # JSON may say less than the wire, and Pydantic may take for another branch what is not of its Python type
-        self.live = self.tagged or not all(native(form.shape) for _, form in self.branches)
+        shapes = [form.shape for _, form in self.branches]
+        self.live = self.tagged or not all(map(native, shapes)) or _may_take_one_for_true(shapes)
         self.plain = self.plain and not self.live
 
     @property
@@ -122,6 +123,12 @@ class Union(Form):
         except ValidationError as error:
             reading.errors.append((path, error))
             return value
+
+
+def _may_take_one_for_true(shapes: Sequence[Shape]) -> bool:
+    """Whether a Literal of a boolean stands beside numbers: Pydantic finds the Decimal 1.0 among its values."""
+    named = any(isinstance(choice.json, bool) for shape in shapes for choice in shape.choices)
+    return named and any(shape.kind == "float" for shape in shapes)
 
 
 def _is_like(form: Form, answer: Mapping[str, Any]) -> bool:
