@@ -19,7 +19,7 @@ from extract.parts import Part
 from extract.records import ChatRequest, Record
 from extract.requests import RequestBuilder
 from extract.schema import RUNGS, CompiledSchema, Loss
-from extract.schema.wire import BIG_ENUM
+from extract.schema.losses import BIG_ENUM
 
 
 class Overtaken(Exception):  # noqa: N818  # it says what has become of a request

@@ -20,6 +20,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from extract.errors import SchemaError
+
 MAX_PATTERN = 20_000  # characters
 # steps back of one search, some 20 ms; bytes of one compiled pattern
 ENGINE = jsonschema_rs.FancyRegexOptions(backtrack_limit=200_000, size_limit=30_000_000)
@@ -65,6 +67,15 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     except ValueError:
         raise PatternError("a pattern that the local engine lacks, or one too big for it") from None
     return engine.is_valid
+
+
+def pattern_error(path: str, pattern: str, reason: object) -> SchemaError:
+    """What to raise for a pattern of a schema that cannot be judged here."""
+    return SchemaError(
+        f"the pattern {pattern[:80]!r} cannot be judged here: {reason}"[:400],
+        path=path,
+        hint="write it without atomic groups and conditions, and shorter; or leave it to a validator or a check",
+    )
 
 
 def _read(pattern: str) -> Any:

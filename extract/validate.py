@@ -14,7 +14,7 @@ from extract.parse import ParseError
 from extract.records import Completion, Issue, Outcome, Record
 from extract.salvage import Answer, Root, read_answer
 from extract.schema import CompiledSchema, Misfit, Reading, places
-from extract.schema.compile import WRAPPED
+from extract.schema.wrapping import WRAPPED
 from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
 
 TOOL_CALL = "the model calls a tool where its answer was asked for"

@@ -6,11 +6,10 @@ The function for each shape is made once; a record then runs through functions a
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import partial
 from pathlib import PurePath
 from typing import Any
@@ -20,12 +19,10 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from extract.records import Issue, path_to
 from extract.schema.forms import choice_of, extras_of, refuse_lost, value_of
 from extract.schema.nodes import json_text
+from extract.schema.numerals import counted
+from extract.schema.ranges import digits_of, misfit, plain_decimal
 from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
-_INT64 = 2**63  # whole numbers from minus this to below this
-_EXACT_FLOAT = 2**53  # a whole number beyond may lose digits as a double
-_MICROSECOND = dt.timedelta(microseconds=1)
-_EXACT = Context(prec=2000)  # Decimal's own context rounds to 28 digits
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
@@ -108,7 +105,7 @@ def _quick(shape: Shape, make: Cell) -> Cell:
     if shape.roots or exact is None or shape.core is None:
         return make
     if shape.kind == "decimal":
-        return partial(_quick_decimal, make, *_digits(shape))
+        return partial(_quick_decimal, make, *digits_of(shape))
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         return value if type(value) is exact else make(value, trail, row)
@@ -235,7 +232,7 @@ def _tuple(shape: Shape, fits: Fits) -> Cell:
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         if len(value) != len(makers):
-            return _refuse_type(f"{len(makers)} parts", value, trail, row)
+            return _refuse_type(counted(len(makers), "part"), value, trail, row)
         pairs = enumerate(zip(makers, value, strict=True))
         return {f"item_{number}": make(part, (trail, number), row) for number, (make, part) in pairs}
 
@@ -301,39 +298,11 @@ def _jsonable(value: Any) -> Any:
 
 
 def _scalar(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
-    if misfit := _misfit(shape, value):
-        return row.refuse(trail, *misfit, value)
+    if found := misfit(shape, value):
+        return row.refuse(trail, *found, value)
     if isinstance(value, dt.datetime):
         return _instant(shape, value, trail, row)
-    return _plain_decimal(shape, value) if isinstance(value, Decimal) else value
-
-
-def _misfit(shape: Shape, value: Any) -> tuple[str, str] | None:  # a table of what can be wrong
-    """Code and message for a value that the column cannot hold."""
-    if isinstance(value, str):
-        return None
-    if isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
-            return "table.int_range", "the number does not fit 64 bits"
-        if shape.kind == "float" and abs(value) > _EXACT_FLOAT:
-            return "table.float_range", "the whole number has more digits than a double holds"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "table.float_range", "not a finite number"
-    if isinstance(value, dt.time) and value.tzinfo is not None:
-        return "table.time_zone", "a time of day has no zone in a table"
-    if isinstance(value, dt.timedelta) and not -_INT64 <= value // _MICROSECOND < _INT64:
-        return "table.timedelta_range", "the microseconds do not fit 64 bits"
-    if isinstance(value, dt.datetime) and not _has_instant(value):
-        return "table.datetime_range", "the instant lies outside the years 1 to 9999 in UTC"
-    return _decimal_misfit(shape, value) if isinstance(value, Decimal) else None
-
-
-def _has_instant(value: dt.datetime) -> bool:
-    try:
-        value.astimezone(dt.UTC) if value.tzinfo else None
-    except OverflowError:
-        return False
-    return True
+    return plain_decimal(shape, value) if isinstance(value, Decimal) else value
 
 
 def _instant(shape: Shape, value: dt.datetime, trail: Trail, row: _Row) -> dt.datetime:
@@ -344,24 +313,3 @@ def _instant(shape: Shape, value: dt.datetime, trail: Trail, row: _Row) -> dt.da
         row.flags.append(f"naive_datetime:{_path(trail)}")
         return value.replace(tzinfo=dt.UTC)
     return value.astimezone(dt.UTC)
-
-
-def _decimal_misfit(shape: Shape, value: Decimal) -> tuple[str, str] | None:
-    if not value.is_finite():
-        return "table.decimal_range", "not a finite number"
-    precision, scale = _digits(shape)
-    _, digits, exponent = _EXACT.normalize(value).as_tuple()
-    if value and (-int(exponent) > scale or len(digits) + int(exponent) > precision - scale):
-        return "table.decimal_range", f"the number does not fit {precision} digits with {scale} decimals"
-    return None
-
-
-def _plain_decimal(shape: Shape, value: Decimal) -> Decimal:
-    """The same number without an exponent (1E+5) and without zeros beyond the scale, which Arrow may refuse."""
-    decimals = -int(value.as_tuple().exponent)
-    wanted = min(max(decimals, 0), _digits(shape)[1])
-    return value if wanted == decimals else _EXACT.quantize(value, Decimal(1).scaleb(-wanted))
-
-
-def _digits(shape: Shape) -> tuple[int, int]:
-    return shape.digits or (38, 9)

@@ -13,42 +13,34 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError, create_model
+from pydantic import ValidationError
 
 from extract.errors import SchemaError
 from extract.fingerprint import source_of, source_of_model, without_addresses
 from extract.schema.cells import Tabulator
+from extract.schema.core import TypeReading
 from extract.schema.fits import fits_json, fits_type
 from extract.schema.forms import Properties, Reading
+from extract.schema.losses import RUNGS, Action, Loss
 from extract.schema.misfit import Misfit
-from extract.schema.nodes import json_text, with_null_types
+from extract.schema.nodes import json_text, with_null_types, without
+from extract.schema.options import Decimals, Enums, Options
 from extract.schema.profiles import PROFILES, Profile
-from extract.schema.raw import read_raw
+from extract.schema.raw import RawReading, read_raw, verdict_of_raw
 from extract.schema.rows import input_of
 from extract.schema.shapes import Field, JsonSchema, Shape, bindings
 from extract.schema.size import SchemaSize, size_of, warnings_of
-from extract.schema.types import TypeReading, read_type
-from extract.schema.wire import RUNGS, Action, Decimals, Enums, Loss, Writer
+from extract.schema.types import read_type
+from extract.schema.wire import Writer
+from extract.schema.wrapping import WRAPPED, is_compilable, name_of, wrapped_schema, wrapped_type
 from extract.verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Form = Literal["A", "B", "C"]
-WRAPPED = "value"  # the field of what is no object
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a schema was asked to be compiled."""
-
-    profile: Profile = "gemini"
-    unroll: int = 0
-    relax: int = 0
-    decimals: Decimals = "number"
-    enums: Enums = "value"
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class CompiledSchema:
         """
         schema = self.wire_schema if wire_schema is None else wire_schema
         if form == "A":
-            return {"type": "json_schema"} | {key: value for key, value in schema.items() if key != "type"}
+            return {"type": "json_schema"} | without(schema, "type")
         if form == "B":
             return schema
         return {"type": "json_schema", "json_schema": {"name": self.name, "strict": True, "schema": schema}}
@@ -114,7 +106,7 @@ class CompiledSchema:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why the endpoint may refuse the schema, as far as that can be told before paying."""
-        return tuple(warnings_of(self.size, {}, automaton=self.profile in ("gemini", "page", "function")))
+        return tuple(warnings_of(self.size, {}, automaton=PROFILES[self.profile].automaton))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -259,7 +251,7 @@ def compile_schema(
     Raises SchemaError that names the path, and what to do, when something cannot be expressed.
     """
     options = Options(profile, unroll, relax, decimals, enums)
-    _check_options(options)
+    options.check()
     try:
         compiled = _compile_raw(model, options) if isinstance(model, Mapping) else _compile_type(model, options)
         _check_limits(compiled)
@@ -280,65 +272,59 @@ def _compile_type(model: Any, options: Options) -> CompiledSchema:
     reading = read_type(model, options.unroll)
     wrapped = reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
-        reading = read_type(create_model(name_of(model), value=(model, ...)), options.unroll)
+        reading = read_type(wrapped_type(model), options.unroll)
     fits = partial(fits_type, {}, reading)
     writer = _writer(options, reading.validate_part, fits)
-    form = writer.form(reading.shape, "$")
-    assert isinstance(form, Properties)  # noqa: S101  # of an object
+    form = writer.whole(reading.shape)
     return CompiledSchema(
         model,
         options,
-        reading.shape.schema,
-        form.schema,
-        tuple(writer.losses),
-        reading.shape,
-        form,
-        fits,
-        Verdict(reading.shape.schema, formats=True),
-        reading,
-        wrapped,
+        json_schema=reading.shape.schema,
+        wire_schema=form.schema,
+        losses=tuple(writer.losses),
+        shape=reading.shape,
+        form=form,
+        fits=fits,
+        verdict=Verdict(reading.shape.schema, formats=True),
+        reading=reading,
+        wrapped=wrapped,
     )
 
 
 def _compile_raw(model: Mapping[str, Any], options: Options) -> CompiledSchema:
     schema = dict(model)
-    verdict = _verdict_of_raw(schema, options)
+    verdict = verdict_of_raw(schema, options.unroll)
     reading = read_raw(schema, options.unroll)
     shape, wrapped = reading.shape, reading.shape.kind != "object" or reading.shape.nullable
     if wrapped:
-        schema = _wrapped(schema)
+        schema = wrapped_schema(schema)
         verdict = Verdict(schema, formats=True)
         shape = Shape("object", schema, fields=(Field(WRAPPED, WRAPPED, reading.shape),), python=dict)
     fits = partial(fits_json, {}, dict(model))
     writer = _writer(options, lambda _: lambda value, _: value, fits)
-    form = writer.form(shape, "$")
-    assert isinstance(form, Properties)  # noqa: S101  # of an object
-    root = f"$.{WRAPPED}" if wrapped else "$"
+    form = writer.whole(shape)
+    _note_losses(writer, reading, f"$.{WRAPPED}" if wrapped else "$")
+    return CompiledSchema(
+        model,
+        options,
+        json_schema=schema,
+        wire_schema=form.schema,
+        losses=tuple(writer.losses),
+        shape=shape,
+        form=form,
+        fits=fits,
+        verdict=verdict,
+        reading=None,
+        wrapped=wrapped,
+    )
+
+
+def _note_losses(writer: Writer, reading: RawReading, root: str) -> None:
+    """What the tree of a raw schema does not follow."""
     for path in reading.cuts:
         writer.lose(root + path[1:], "$ref", "rewritten", None, "to JSON text: the recursion is cut off here")
     for path, keyword in reading.notes:
         writer.lose(root + path[1:], keyword, *_NOTES.get(keyword, ("checked locally", None, "")))
-    losses = tuple(writer.losses)
-    return CompiledSchema(model, options, schema, form.schema, losses, shape, form, fits, verdict, None, wrapped)
-
-
-def _verdict_of_raw(schema: JsonSchema, options: Options) -> Verdict:
-    """Raises SchemaError for what breaks the rules of its draft, and for a reference that leads nowhere."""
-    try:
-        return Verdict(schema, formats=True)
-    except SchemaError as error:
-        raise _misled(schema, options) or error from None
-
-
-def _misled(schema: JsonSchema, options: Options) -> SchemaError | None:
-    """The reference that leads nowhere, by its place in an answer; the judge only knows where it leads."""
-    try:
-        read_raw(schema, options.unroll)
-    except SchemaError as error:
-        return error if "$ref" in error.message else None
-    except (TypeError, AttributeError, KeyError, ValueError):  # it is no schema at all
-        return None
-    return None
 
 
 _NOTES: Mapping[str, tuple[Action, Any, str]] = {
@@ -353,46 +339,6 @@ def _writer(
     return Writer(PROFILES[options.profile], options.decimals, options.enums, options.relax, validate, fits)
 
 
-def _wrapped(schema: JsonSchema) -> JsonSchema:
-    """The schema of an object with the field `value`. An id of its own keeps the references inside it right."""
-    shared: JsonSchema = {}
-    if "$ref" in schema:  # beside which earlier drafts know no id
-        shared = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    address = "id" if "draft-04" in str(schema.get("$schema")) else "$id"
-    inner = {address: "urn:extract:value", **{key: value for key, value in schema.items() if key != "$schema"}}
-    fields: JsonSchema = {"properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
-    found: JsonSchema = {"type": "object", **fields, **shared}
-    return {"$schema": schema["$schema"], **found} if "$schema" in schema else found
-
-
-def is_compilable(model: Any) -> bool:
-    """Whether it is of a kind that `compile_schema` takes: a type, or a JSON Schema as a dict."""
-    named = hasattr(model, "__supertype__") or hasattr(model, "__value__")  # NewType, and `type X = …`
-    return isinstance(model, type | Mapping) or get_origin(model) is not None or named
-
-
-def name_of(model: Any) -> str:
-    """What a type is called; `answer` for what has no name."""
-    if isinstance(model, Mapping):
-        return str(model.get("title") or "answer")
-    if isinstance(model, type):
-        return model.__name__.partition("[")[0]
-    inner = [item for item in get_args(model) if isinstance(item, type) and item.__module__ != "builtins"]
-    return inner[0].__name__ if inner else "answer"
-
-
-def _check_options(options: Options) -> None:
-    if not isinstance(options.profile, str) or options.profile not in PROFILES:
-        raise SchemaError(f"unknown profile {options.profile!r}", hint=f"one of {', '.join(PROFILES)}")
-    for name, allowed in (("decimals", get_args(Decimals)), ("enums", get_args(Enums))):
-        if getattr(options, name) not in allowed:
-            raise SchemaError(f"unknown {name} {getattr(options, name)!r}", hint=f"one of {', '.join(allowed)}")
-    if type(options.relax) is not int or not 0 <= options.relax <= len(RUNGS):
-        raise SchemaError(f"relax is {options.relax!r}", hint=f"0 to {len(RUNGS)}: {', '.join(RUNGS)}")
-    if type(options.unroll) is not int or not 0 <= options.unroll <= 8:
-        raise SchemaError(f"unroll is {options.unroll!r}", hint="0 to 8 levels")
-
-
 def _check_limits(compiled: CompiledSchema) -> None:
     """Published limits are refused before anything is paid."""
     found = list(warnings_of(compiled.size, PROFILES[compiled.profile].limits, automaton=False))
@@ -400,5 +346,5 @@ def _check_limits(compiled: CompiledSchema) -> None:
         raise SchemaError(
             f"the profile {compiled.profile!r} does not take this schema: {found[0]}",
             path="$",
-            hint=("make it smaller, or ask for its fields in several requests: split_fields"),
+            hint="make it smaller, or ask for its fields in several requests: split_fields",
         )

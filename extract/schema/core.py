@@ -1,82 +1,110 @@
-"""What Pydantic says of a type: its JSON Schema with each node marked, and what is read from its core schemas."""
+"""What Pydantic's core schemas say of a type, and the validators that they make."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
-from enum import Enum
-from functools import partial
-from itertools import starmap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator, core_schema
 
 from extract.errors import SchemaError
 from extract.records import path_to
-from extract.schema.nodes import json_text
-from extract.schema.shapes import Choice, JsonSchema
+from extract.schema.shapes import JsonSchema, Kind, Shape
 from extract.verbatim import VERBATIM, Verbatim
 
-MARK = "x-extract-core"  # numbers of the core schemas of a node, the innermost first
-_WRAPPERS = re.compile("function-|lax-or-strict|json-or-python|custom-error|chain")
-INVALID = "x-extract-invalid"  # why a type has no JSON Schema
+_SCALARS: dict[str, Kind] = {
+    "str": "str",
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "decimal": "decimal",
+    "date": "date",
+    "datetime": "datetime",
+    "time": "time",
+    "timedelta": "timedelta",
+    "bytes": "bytes",
+    "uuid": "text",
+    "url": "text",
+    "multi-host-url": "text",
+    "none": "null",
+}
+_LISTS: dict[str, type] = {"list": list, "set": set, "frozenset": frozenset, "tuple": tuple}
+_OBJECTS = ("model", "dataclass", "typed-dict")
+_SWITCHES = frozenset({"json-or-python", "lax-or-strict"})
+
+Cores = Mapping[str, Any]  # of one node, by their types
 
 
-class MarkedGenerator(GenerateJsonSchema):
-    """Pydantic's generator, with marks, and with a Decimal as a number and bytes as base64 text."""
+@dataclass(frozen=True)
+class TypeReading:
+    """What was read: the shape of the type, and how to validate a value of it or of a part of it."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.cores: list[Any] = []
+    shape: Shape
+    adapter: TypeAdapter[Any]
+    cuts: tuple[str, ...]  # where a recursion is cut off
 
-    def build_schema_type_to_method(self) -> dict[Any, Any]:
-        methods = super().build_schema_type_to_method()
-        return {kind: partial(self._marked, method) for kind, method in methods.items()}
+    def validate(self, value: Any, context: Any = None) -> Any:
+        """The instance. Raises pydantic.ValidationError."""
+        # lax, since JSON has no dates or enums to be strict about, and the schema has checked the JSON types
+        return self.adapter.validator.validate_python(value, strict=False, context=context)
 
-    def generate_inner(self, schema: Any) -> JsonSchema:
-        """A class that says its JSON Schema itself passes over the method for its own core schema."""
-        node: JsonSchema = super().generate_inner(schema)
-        marks = node.get(MARK)
-        marked = marks is not None and self.cores[marks[-1]] is schema
-        return node if marked or not _WRAPPERS.match(schema["type"]) else self._mark(dict(node), schema)
+    def validate_part(self, shape: Shape) -> Callable[[Any, Any], Any]:
+        """What makes of a value and a context the instance of one part by itself; raises pydantic.ValidationError."""
+        if shape.core is None:  # a schema of the user's own
+            return lambda value, _: value
+        validate = self.validator_of(shape).validate_python
+        return lambda value, context: validate(value, strict=False, context=context)
 
-    def _marked(self, method: Any, schema: Any) -> JsonSchema:
-        return self._mark(method(schema), schema)
+    def validator_of(self, shape: Shape) -> SchemaValidator:
+        """The validator of one part by itself."""
+        return SchemaValidator(
+            core_schema.definitions_schema(shape.core, list(definitions_of(self.adapter.core_schema)))
+        )
 
-    def _mark(self, node: JsonSchema, schema: Any) -> JsonSchema:
-        self.cores.append(schema)
-        node[MARK] = [*node.get(MARK, ()), len(self.cores) - 1]
-        return node
 
-    def decimal_schema(self, schema: Any) -> JsonSchema:
-        result: JsonSchema = {"type": "number"}  # read from the answer's own digits, never by a float
-        self.update_with_validations(result, schema, self.ValidationsMapping.numeric)
-        return result
+def is_json_value(cores: Iterable[Mapping[str, Any]]) -> bool:
+    return any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores)
 
-    def dict_schema(self, schema: Any) -> JsonSchema:
-        """Keys of any type are said in `propertyNames`, patterns too."""
-        result: JsonSchema = {"type": "object"}
-        for keyword, part in (("propertyNames", "keys_schema"), ("additionalProperties", "values_schema")):
-            result[keyword] = self.generate_inner(schema[part]) if part in schema else {}
-        self.update_with_validations(result, schema, self.ValidationsMapping.object)
-        return result
 
-    def complex_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "complex")
+def is_switched(by_type: Cores) -> bool:
+    """Whether the Python value is not what the JSON one is."""
+    return not _SWITCHES.isdisjoint(by_type)
 
-    def generator_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "Iterable, which is read only once")
 
-    def json_schema(self, schema: Any) -> JsonSchema:
-        return self.handle_invalid_for_json_schema(schema, "Json, whose text is another value than the field's")
+def object_of(by_type: Cores) -> Mapping[str, Any] | None:
+    """The core schema of a class with fields."""
+    return next((by_type[name] for name in _OBJECTS if name in by_type), None)
 
-    def bytes_schema(self, schema: Any) -> JsonSchema:
-        return {"type": "string", "contentEncoding": "base64"}
 
-    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchema:
-        return {INVALID: error_info}
+def container_of(by_type: Cores) -> type | None:
+    """The class of a list or set."""
+    return next((container for name, container in _LISTS.items() if name in by_type), None)
+
+
+def scalar_of(by_type: Cores) -> tuple[Kind, Mapping[str, Any]] | None:
+    """The kind of a single value, with its core schema."""
+    name = next((name for name in _SCALARS if name in by_type), None)
+    if name is None:
+        return None
+    kind = _SCALARS[name]
+    return "text" if kind == "str" and is_switched(by_type) else kind, by_type[name]
+
+
+def enum_of(by_type: Cores) -> tuple[type | None, list[Any]] | None:
+    """The class of a closed list, None of a Literal, with its members; each once, whatever its aliases."""
+    if "enum" in by_type:
+        core = by_type["enum"]
+        return core["cls"], list({id(member): member for member in core["members"]}.values())
+    return (None, list(by_type["literal"]["expected"])) if "literal" in by_type else None
+
+
+def computed_of(core: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name and type of each computed field: columns that the model fills by itself."""
+    decorators = getattr(core["cls"], "__pydantic_decorators__", None)
+    for name, item in decorators.computed_fields.items() if decorators else ():
+        yield name, item.info.return_type
 
 
 def members_of(core: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -102,35 +130,6 @@ def json_names(members: Mapping[str, Any], node: JsonSchema, path: str) -> dict[
     return names
 
 
-def choices_of(members: list[Any], path: str) -> tuple[Choice, ...]:
-    """One choice for each value: by its member's name, its text, or its JSON where two texts are alike."""
-    values = [to_jsonable_python(member) for member in members]
-    try:
-        json_text(values)
-    except ValueError:
-        raise SchemaError("an enum value that JSON has not", path=path, hint="NaN and Infinity are none") from None
-    labels = [
-        member.name if isinstance(member, Enum) else value if isinstance(value, str) else json.dumps(value)
-        for member, value in zip(members, values, strict=True)
-    ]
-    if len(set(labels)) < len(labels):
-        labels = [json.dumps(value) for value in values]
-    return tuple(starmap(Choice, zip(labels, values, members, strict=True)))
-
-
-def digits_of(core: Mapping[str, Any], path: str) -> tuple[int, int]:
-    """Precision and scale that hold whatever `max_digits` and `decimal_places` admit.
-
-    Without both 38 digits, 9 of them decimals; with `max_digits` alone that many before the point and up to 9 after.
-    """
-    digits, places = core.get("max_digits"), core.get("decimal_places")
-    scale = places if places is not None else 9 if digits is None else min(9, digits)
-    precision = 38 if digits is None else digits + (scale if places is None else 0)
-    if not 1 <= precision <= 76 or not 0 <= scale <= precision:
-        raise SchemaError(f"a Decimal of {precision} digits, {scale} decimals", path=path, hint="at most 76 digits")
-    return precision, scale
-
-
 def definitions_of(core: Mapping[str, Any]) -> Iterator[Any]:
     while core["type"] != "definitions":
         if "schema" not in core:
@@ -141,12 +140,3 @@ def definitions_of(core: Mapping[str, Any]) -> Iterator[Any]:
 
 def verbatim_of(core: Mapping[str, Any]) -> Verbatim | None:
     return (core.get("metadata") or {}).get(VERBATIM)
-
-
-def own(node: JsonSchema) -> JsonSchema:
-    """A node without marks and definitions."""
-    return without(node, MARK, "$defs", "discriminator")
-
-
-def without(node: JsonSchema, *names: str) -> JsonSchema:
-    return {key: value for key, value in node.items() if key not in names}

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from extract.errors import SchemaError
+from extract.schema.core import TypeReading
 from extract.schema.forms import class_of, extras_of, is_choice
 from extract.schema.shapes import JsonSchema, Shape
-from extract.schema.types import TypeReading
 from extract.schema.unions import json_class
 from extract.verdict import Verdict
 

@@ -12,6 +12,11 @@ JsonSchema = dict[str, Any]
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null", list: "array"}
 
 
+def without(node: JsonSchema, *names: str) -> JsonSchema:
+    """The node without these keywords."""
+    return {key: value for key, value in node.items() if key not in names}
+
+
 def nullable(node: JsonSchema) -> JsonSchema:
     """The node that also takes null, as a type array: the form that every gateway takes."""
     node = as_enum(node)
@@ -30,7 +35,7 @@ def nullable(node: JsonSchema) -> JsonSchema:
 def as_enum(node: JsonSchema) -> JsonSchema:
     """A closed list in one form: `enum` with its type, never `const`."""
     if "const" in node:
-        node = {**{key: value for key, value in node.items() if key != "const"}, "enum": [node["const"]]}
+        node = {**without(node, "const"), "enum": [node["const"]]}
     return {"type": _type_of(node["enum"]), **node} if "enum" in node and "type" not in node else dict(node)
 
 

@@ -7,7 +7,7 @@ Sources: Google's SDK and structured-output page (gemini), the API page (page), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -16,6 +16,7 @@ Profile = Literal["gemini", "page", "openai", "llamacpp", "full", "function"]
 _BOUNDS = frozenset({"minimum", "maximum", "minItems", "maxItems"})
 _FINE = frozenset({"pattern", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _LENGTHS = frozenset({"minLength", "maxLength"})
+_TIMES = frozenset({"date", "date-time", "time"})
 _ALL_TYPES = frozenset({"string", "integer", "number", "boolean", "null"})
 
 
@@ -33,32 +34,27 @@ class Abilities:
     ordering: bool = False  # propertyOrdering is asked for
     lone_null: bool = True  # null as the only type
     null_types: bool = True  # null as a second type; else `nullable: true`, and fields that may be left out
+    automaton: bool = False  # the schema becomes an automaton, and one with many states may be refused
     limits: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # published, see `SchemaSize`
 
 
+_PAGE = Abilities(
+    keywords=_BOUNDS,
+    formats=_TIMES,
+    any_of=False,  # in Google's own list, but lost on the way through translating gateways
+    tuples=True,
+    maps=False,  # arrives empty
+    open=True,
+    enum_types=frozenset({"string", "integer", "number"}),
+    automaton=True,
+)
+
 PROFILES: dict[Profile, Abilities] = {
-    "gemini": Abilities(
-        keywords=_BOUNDS,
-        formats=frozenset({"date", "date-time", "time"}),
-        any_of=False,  # in Google's own list, but lost on the way through translating gateways
-        tuples=True,
-        maps=False,  # arrives empty
-        open=True,
-        enum_types=frozenset({"string", "integer", "number"}),
-        ordering=True,
-    ),
-    "page": Abilities(
-        keywords=_BOUNDS,
-        formats=frozenset({"date", "date-time", "time"}),
-        any_of=False,
-        tuples=True,
-        maps=False,
-        open=True,
-        enum_types=frozenset({"string", "integer", "number"}),
-    ),
+    "gemini": replace(_PAGE, ordering=True),
+    "page": _PAGE,
     "openai": Abilities(
         keywords=_BOUNDS | _FINE,
-        formats=frozenset({"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}),
+        formats=_TIMES | {"duration", "email", "hostname", "ipv4", "ipv6", "uuid"},
         any_of=True,
         tuples=False,
         maps=False,
@@ -69,7 +65,7 @@ PROFILES: dict[Profile, Abilities] = {
     ),
     "llamacpp": Abilities(
         keywords=_BOUNDS | _LENGTHS | {"pattern"},
-        formats=frozenset({"date", "date-time", "time", "uuid"}),
+        formats=_TIMES | {"uuid"},
         any_of=True,
         tuples=True,
         maps=True,
@@ -87,12 +83,13 @@ PROFILES: dict[Profile, Abilities] = {
     ),
     "function": Abilities(
         keywords=_BOUNDS,
-        formats=frozenset({"date", "date-time", "time"}),
+        formats=_TIMES,
         any_of=False,
         tuples=False,
         maps=False,
         open=False,
         enum_types=frozenset({"string"}),
         null_types=False,
+        automaton=True,
     ),
 }

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 from extract.errors import SchemaError
 from extract.records import path_to
-from extract.schema.nodes import as_enum, key_text
+from extract.schema.nodes import as_enum, key_text, without
 from extract.schema.shapes import ABSENT, Choice, Field, JsonSchema, Kind, Shape
 from extract.schema.unions import spliced, union_of
+from extract.verdict import Verdict
 
 MAX_NODES = 5_000  # of the tree; what is deeper in a larger schema is carried as JSON text
 MAX_BRANCHES = 100  # of one union; a longer one is carried as JSON text
@@ -57,6 +58,25 @@ def read_raw(schema: JsonSchema, unroll: int = 0) -> RawReading:
         hint = "split the schema, or cut it down"
         raise SchemaError(f"more than {MAX_NODES:,} parts within {_DEPTHS[0]} levels", path="$", hint=hint)
     return whole
+
+
+def verdict_of_raw(schema: JsonSchema, unroll: int) -> Verdict:
+    """The judge by it. Raises SchemaError for what breaks the rules of its draft or refers to nothing."""
+    try:
+        return Verdict(schema, formats=True)
+    except SchemaError as error:
+        raise _misled(schema, unroll) or error from None
+
+
+def _misled(schema: JsonSchema, unroll: int) -> SchemaError | None:
+    """The reference that leads nowhere, by its place in an answer; the judge only knows where it leads."""
+    try:
+        read_raw(schema, unroll)
+    except SchemaError as error:
+        return error if "$ref" in error.message else None
+    except (TypeError, AttributeError, KeyError, ValueError):  # it is no schema at all
+        return None
+    return None
 
 
 def _read(schema: JsonSchema, unroll: int, depth: int) -> RawReading | None:
@@ -112,7 +132,7 @@ class _Reader:
                 self.cuts.append(path)
                 return {}, above
             above = (*above, reference)
-            rest = {key: value for key, value in node.items() if key != "$ref"}
+            rest = without(node, "$ref")
             target = self._target(reference, path)
             if isinstance(target, bool):
                 return rest, above
@@ -204,7 +224,7 @@ class _Reader:
             raise SchemaError(
                 f"type {kind!r} is no JSON type", path=path, hint=f"one of {', '.join((*_KINDS, 'array', 'object'))}"
             )
-        own = {key: value for key, value in node.items() if key != "anyOf"} | {"type": kind}
+        own = without(node, "anyOf") | {"type": kind}
         if kind == "string" and (typed := _FORMATS.get(str(node.get("format")))):
             return Shape(typed, own)
         return Shape(_KINDS[kind], own)
@@ -217,7 +237,7 @@ class _Reader:
         shapes = [self.read(part, path, above, level + 1) for part in parts]
         others = [shape for shape in shapes if shape.kind != "null"]
         has_null = len(others) < len(shapes) or any(shape.nullable for shape in others)
-        around = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "type")}
+        around = without(node, "anyOf", "oneOf", "type")
         if len(others) == 1:
             return replace(others[0], nullable=has_null, schema={**around, **others[0].schema})
         if not others:
@@ -270,7 +290,7 @@ def _modern(node: JsonSchema) -> JsonSchema:
     """The exclusive bounds of draft 04, where they are true or false, as later drafts write them."""
     for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(node.get(exclusive), bool):
-            kept = {key: value for key, value in node.items() if key != exclusive}
+            kept = without(node, exclusive)
             node = kept | {exclusive: kept.pop(bound)} if node[exclusive] and bound in kept else kept
     return node
 

@@ -6,7 +6,7 @@ bindings follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -153,8 +153,13 @@ def json_types(schema: Mapping[str, Any]) -> frozenset[str]:
 
 def extra_column(shape: Shape) -> str:
     """The column of undeclared properties: a name that no field has."""
-    name = EXTRA
-    while any(item.name == name for item in shape.columns):
+    return free_name(item.name for item in shape.columns)
+
+
+def free_name(taken: Iterable[str]) -> str:
+    """What undeclared properties are called where these names are taken."""
+    name, names = EXTRA, set(taken)
+    while name in names:
         name += "_"
     return name
 

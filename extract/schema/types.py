@@ -6,67 +6,40 @@ sees both what a value is in JSON and what it is in Python. What has no shape is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError, SchemaValidator, core_schema
+from pydantic_core import PydanticSerializationError
 
 from extract.errors import SchemaError
-from extract.patterns import PatternError, matcher, portable
+from extract.patterns import PatternError, matcher, pattern_error, portable
 from extract.records import path_to
 from extract.schema.core import (
-    INVALID,
-    MARK,
-    MarkedGenerator,
-    choices_of,
-    definitions_of,
-    digits_of,
+    Cores,
+    TypeReading,
+    computed_of,
+    container_of,
+    is_json_value,
+    is_switched,
     json_names,
     members_of,
-    own,
+    object_of,
+    scalar_of,
     verbatim_of,
-    without,
 )
-from extract.schema.nodes import as_enum, key_text, nullable
-from extract.schema.shapes import (
-    ABSENT,
-    BOUND_KINDS,
-    Field,
-    JsonSchema,
-    Kind,
-    Shape,
-    any_bound,
-    json_types,
-)
+from extract.schema.leaves import bound, enum_shape, names_of, scalar_shape
+from extract.schema.marks import INVALID, MARK, marked_schema, own
+from extract.schema.nodes import nullable, without
+from extract.schema.shapes import ABSENT, Field, JsonSchema, Kind, Shape, any_bound, json_types
 from extract.schema.unions import spliced, union_of
-from extract.verbatim import Verbatim
 
 MAX_NODES = 20_000  # of one schema, all references followed
 
-_SCALARS: dict[str, Kind] = {
-    "str": "str",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    "decimal": "decimal",
-    "date": "date",
-    "datetime": "datetime",
-    "time": "time",
-    "timedelta": "timedelta",
-    "bytes": "bytes",
-    "uuid": "text",
-    "url": "text",
-    "multi-host-url": "text",
-    "none": "null",
-}
 _BY_JSON: dict[str, Kind] = {"string": "text", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
-_LISTS: dict[str, type] = {"list": list, "set": set, "frozenset": frozenset, "tuple": tuple}
-_OBJECTS = frozenset({"model", "dataclass", "typed-dict"})
 _KEYS = frozenset({"int", "str", "text", "enum", "date", "datetime", "time", "decimal", "float", "bool"})  # of a dict
-_SWITCHES = frozenset({"json-or-python", "lax-or-strict"})  # the Python value is not what the JSON one is
 _NO_PLACE = (
     "this type has no place in a table; use str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, "
     "bytes, Enum, Literal, Optional, a union, list, set, tuple, dict, JsonValue or a nested model"
@@ -79,33 +52,6 @@ class _Cut(Exception):  # noqa: N818  # it says what to do
     """The depth is reached to which a recursive type is unrolled."""
 
 
-@dataclass(frozen=True)
-class TypeReading:
-    """What was read: the shape of the type, and how to validate a value of it or of a part of it."""
-
-    shape: Shape
-    adapter: TypeAdapter[Any]
-    cuts: tuple[str, ...]  # where a recursion is cut off
-
-    def validate(self, value: Any, context: Any = None) -> Any:
-        """The instance. Raises pydantic.ValidationError."""
-        # lax, since JSON has no dates or enums to be strict about, and the schema has checked the JSON types
-        return self.adapter.validator.validate_python(value, strict=False, context=context)
-
-    def validate_part(self, shape: Shape) -> Callable[[Any, Any], Any]:
-        """What makes of a value and a context the instance of one part by itself; raises pydantic.ValidationError."""
-        if shape.core is None:  # a schema of the user's own
-            return lambda value, _: value
-        validate = self.validator_of(shape).validate_python
-        return lambda value, context: validate(value, strict=False, context=context)
-
-    def validator_of(self, shape: Shape) -> SchemaValidator:
-        """The validator of one part by itself."""
-        return SchemaValidator(
-            core_schema.definitions_schema(shape.core, list(definitions_of(self.adapter.core_schema)))
-        )
-
-
 def read_type(model: Any, unroll: int = 0) -> TypeReading:
     """Read a Pydantic model, dataclass, TypedDict or any other type. Raises SchemaError that names the field."""
     name = getattr(model, "__name__", str(model))
@@ -113,16 +59,10 @@ def read_type(model: Any, unroll: int = 0) -> TypeReading:
         if isinstance(model, type) and issubclass(model, BaseModel):
             model.model_rebuild()  # for names that were not yet defined with the model
         adapter: TypeAdapter[Any] = TypeAdapter(model)
-        generators: list[MarkedGenerator] = []
-
-        def generator(*args: Any, **options: Any) -> MarkedGenerator:
-            generators.append(MarkedGenerator(*args, **options))
-            return generators[-1]
-
-        node = adapter.json_schema(by_alias=True, mode="validation", schema_generator=generator)  # type: ignore[arg-type]
+        node, cores = marked_schema(adapter)
     except _UNREADABLE as error:  # the latter of enum values
         raise SchemaError(str(error).splitlines()[0], path=name, hint=_NO_PLACE) from error
-    reader = _Reader(node.get("$defs", {}), generators[-1].cores, unroll, name)
+    reader = _Reader(node.get("$defs", {}), cores, unroll, name)
     try:
         shape = reader.read(node, "$", ())
     except _Cut as cut:
@@ -156,7 +96,7 @@ class _Reader:
         shape = replace(shape, description=node.get("description") or shape.description)
         root = next((core["cls"] for core in reversed(cores) if core.get("root_model")), shape.root)
         shape = replace(shape, core=cores[-1] if cores else None, root=root)
-        return _bound(shape, mark, path) if mark else shape
+        return bound(shape, mark, path) if mark else shape
 
     def _resolved(self, node: JsonSchema, above: tuple[str, ...]) -> tuple[JsonSchema, tuple[str, ...]]:
         while "$ref" in node:
@@ -171,14 +111,14 @@ class _Reader:
             above = (*above, name)
             target = self.definitions[name]
             marks = [*target.get(MARK, ()), *node.get(MARK, ())]
-            node = {**target, **{key: value for key, value in node.items() if key != "$ref"}, MARK: marks}
+            node = {**target, **without(node, "$ref"), MARK: marks}
         return node, above
 
     def _shape(self, node: JsonSchema, cores: list[Any], path: str, above: tuple[str, ...]) -> Shape:
         by_type = {core["type"]: core for core in cores}
-        if any(str(core.get("ref", "")).startswith("pydantic.types.JsonValue") for core in cores):
+        if is_json_value(cores):
             return Shape("json", own(node))
-        if _SWITCHES & by_type.keys() and json_types(node) <= {"string"} and _all_text(node):
+        if is_switched(by_type) and json_types(node) <= {"string"} and _all_text(node):
             return Shape("text", {"type": "string", **without(own(node), "anyOf")})
         if node.get("format") == "password" and node.get("writeOnly"):
             raise SchemaError("a secret: neither an answer nor a table shows its value", path=path, hint="use str")
@@ -187,27 +127,21 @@ class _Reader:
             return self._union(node, parts, path, above)
         if "model" in by_type and by_type["model"].get("root_model"):
             return self._root(node, by_type["model"], path, above)
-        kind = next((name for name in _OBJECTS if name in by_type), None)
-        if kind and json_types(node) <= {"object"}:
-            return self._object(node, by_type[kind], path, above)
+        if (core := object_of(by_type)) and json_types(node) <= {"object"}:
+            return self._object(node, core, path, above)
         if "enum" in node or "const" in node:
-            return self._enum(node, by_type, path)
-        return self._plain(node, cores, by_type, path, above)
+            return enum_shape(node, by_type, path)
+        return self._plain(node, by_type, path, above)
 
-    def _plain(
-        self, node: JsonSchema, cores: list[Any], by_type: Mapping[str, Any], path: str, above: tuple[str, ...]
-    ) -> Shape:
+    def _plain(self, node: JsonSchema, by_type: Cores, path: str, above: tuple[str, ...]) -> Shape:
         if "named-tuple" in by_type or ("prefixItems" in node and "items" not in node):
             return self._tuple(node, by_type, path, above)
-        if container := next((name for name in _LISTS if name in by_type and "items" in node), None):
-            return self._list(node, _LISTS[container], path, above)
+        if "items" in node and (container := container_of(by_type)):
+            return self._list(node, container, path, above)
         if "dict" in by_type and isinstance(node.get("additionalProperties", True), dict | bool):
-            return self._map(node, by_type["dict"], path, above)
-        for name, kind in _SCALARS.items():
-            if name in by_type:
-                switched = kind == "str" and any(core["type"] in _SWITCHES for core in cores)
-                return self._scalar(node, "text" if switched else kind, by_type[name], path)
-        return self._by_json(node, path, above)
+            return self._map(node, path, above)
+        scalar = scalar_of(by_type)
+        return scalar_shape(node, *scalar, path) if scalar else self._by_json(node, path, above)
 
     def _by_json(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
         """A type of which only its JSON is known."""
@@ -219,20 +153,6 @@ class _Reader:
         what = "Any" if not types else f"a type that is only known as JSON {'/'.join(sorted(types))}"
         raise SchemaError(what, path=path, hint=_ANY if not types else _NO_PLACE)
 
-    def _scalar(self, node: JsonSchema, kind: Kind, core: Mapping[str, Any], path: str) -> Shape:
-        shape = Shape(kind, own(node))
-        if kind == "decimal":
-            return replace(shape, digits=digits_of(core, path))
-        if kind == "datetime":
-            return replace(shape, naive=core.get("tz_constraint") == "naive")
-        if kind == "bytes" and str(node.get("format", "")).startswith("base64"):
-            encoded = {
-                "type": "string",
-                "contentEncoding": node["format"],
-            }  # Pydantic's Base64Bytes reads the text itself
-            return replace(shape, encoded=True, schema=encoded)
-        return shape
-
     def _root(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
         marks = node[MARK]
         place = next(index for index, number in enumerate(marks) if self.cores[number] is core)
@@ -240,11 +160,12 @@ class _Reader:
         return replace(inner, roots=inner.roots + 1)
 
     def _union(self, node: JsonSchema, parts: list[JsonSchema], path: str, above: tuple[str, ...]) -> Shape:
-        around = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "discriminator", MARK)}
+        around = without(node, "anyOf", "oneOf", "discriminator", MARK)
         others = [part for part in parts if json_types(part) != {"null"}]
         has_null = len(others) < len(parts)
         if len(others) == 1:
-            inner = self.read({**others[0], **{k: v for k, v in around.items() if k == "description"}}, path, above)
+            said = {"description": node["description"]} if "description" in node else {}
+            inner = self.read({**others[0], **said}, path, above)
             schema = _nullable({**inner.schema, **own(around)}) if has_null else inner.schema
             roots = self._roots_of(node)
             return replace(inner, schema=schema, nullable=has_null or inner.nullable, roots=inner.roots + roots)
@@ -266,26 +187,6 @@ class _Reader:
     def _roots_of(self, node: JsonSchema) -> int:
         return sum(bool(self.cores[number].get("root_model")) for number in node.get(MARK, ()))
 
-    def _enum(self, node: JsonSchema, by_type: Mapping[str, Any], path: str) -> Shape:
-        if "enum" in by_type:
-            cls = by_type["enum"]["cls"]
-            members: list[Any] = list(
-                {id(member): member for member in by_type["enum"]["members"]}.values()
-            )  # no aliases
-        elif "literal" in by_type:
-            cls, members = None, list(by_type["literal"]["expected"])
-        else:
-            cls, members = None, list(as_enum(node)["enum"])
-        if not members:
-            raise SchemaError("an enum without members", path=path, hint="give it some")
-        choices = choices_of([member for member in members if member is not None], path)
-        if not choices:
-            return Shape("null", {"type": "null"})
-        has_null = None in members
-        values = [choice.json for choice in choices]
-        schema = as_enum(own(node) | {"enum": [*values, None] if has_null else values})
-        return Shape("enum", schema, nullable=has_null, choices=choices, python=cls)
-
     def _list(self, node: JsonSchema, container: type, path: str, above: tuple[str, ...]) -> Shape:
         item = self._item(node["items"], f"{path}[*]", above)
         return Shape("list", own(node) | {"items": item.schema}, item=item, python=container)
@@ -300,7 +201,7 @@ class _Reader:
             self.cuts.append(path)
             return Shape("null", {"type": "null"})
 
-    def _tuple(self, node: JsonSchema, by_type: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+    def _tuple(self, node: JsonSchema, by_type: Cores, path: str, above: tuple[str, ...]) -> Shape:
         if "items" in node and "prefixItems" in node:
             raise SchemaError("a tuple of open length after fixed parts", path=path, hint="use a fixed tuple or a list")
         parts = node.get("prefixItems", [])
@@ -310,7 +211,7 @@ class _Reader:
         cls = by_type["named-tuple"]["cls"] if "named-tuple" in by_type else tuple
         return Shape("tuple", schema, items=items, python=cls)
 
-    def _map(self, node: JsonSchema, core: Mapping[str, Any], path: str, above: tuple[str, ...]) -> Shape:
+    def _map(self, node: JsonSchema, path: str, above: tuple[str, ...]) -> Shape:
         given = node.get("additionalProperties", True)
         value = self._item(given if isinstance(given, dict) else {}, f"{path}[*]", above)
         key = self.read(node.get("propertyNames") or {"type": "string"}, f"{path}[key]", above)
@@ -321,7 +222,7 @@ class _Reader:
                 hint="use str, int, date or Enum keys",
             )
         schema = without(own(node), "propertyNames") | {"additionalProperties": value.schema}
-        if names := _names_of(key):
+        if names := names_of(key):
             schema["propertyNames"] = names
         return Shape("map", schema, item=value, key=key)
 
@@ -336,7 +237,9 @@ class _Reader:
         ]
         _refuse_twins(fields, path)
         cls = dict if core["type"] == "typed-dict" else core["cls"]
-        fields += _computed(core, path)
+        for name, kind in computed_of(core):
+            shape = replace(read_type(kind).shape, nullable=True)
+            fields.append(Field(name, name, shape, required=False, computed=True))
         extra = self._extra(node, path, above)
         if extra is None and not any(item.column for item in fields):
             raise SchemaError("the model has no fields", path=path if path != "$" else self.name)
@@ -383,10 +286,7 @@ def _refuse_pattern(pattern: Any, path: str) -> None:
     try:
         matcher(portable(pattern)) if isinstance(pattern, str) else None
     except PatternError as error:
-        hint = "write it without atomic groups and conditions, and shorter; or check it in a validator"
-        raise SchemaError(
-            f"the pattern {pattern[:80]!r} cannot be judged here: {error}", path=path, hint=hint
-        ) from None
+        raise pattern_error(path, pattern, error) from None
 
 
 def _end(node: JsonSchema, required: bool) -> tuple[Any, JsonSchema]:
@@ -413,16 +313,6 @@ def _refuse_twins(fields: list[Field], path: str) -> None:
         taken[item.wire] = item.name
 
 
-def _computed(core: Mapping[str, Any], path: str) -> list[Field]:
-    """Computed fields: columns that the model fills by itself."""
-    decorators = getattr(core["cls"], "__pydantic_decorators__", None)
-    found = decorators.computed_fields if decorators else {}
-    return [
-        Field(name, name, replace(read_type(item.info.return_type).shape, nullable=True), False, computed=True)
-        for name, item in found.items()
-    ]
-
-
 def _nullable(schema: JsonSchema) -> JsonSchema:
     """The schema that also takes null; any JSON does so by itself."""
     return nullable(schema) if schema.keys() & {"type", "enum", "const", "anyOf"} else schema
@@ -435,23 +325,3 @@ def _all_text(node: JsonSchema) -> bool:
 
 def _nullable_shape(shape: Shape) -> Shape:
     return replace(shape, schema=_nullable(shape.schema), nullable=True)
-
-
-def _names_of(key: Shape) -> JsonSchema:
-    """What the keys of a JSON object must be, as far as JSON Schema can say it of texts."""
-    if key.kind == "enum":
-        return {"enum": [key_text(choice.json) for choice in key.choices]}
-    return without(key.schema, "title", "description", "type", "format") if key.kind in ("str", "text") else {}
-
-
-def _bound(shape: Shape, mark: Verbatim, path: str) -> Shape:
-    """The shape as `Verbatim` binds it, where it can."""
-    if shape.kind in BOUND_KINDS and not shape.roots:
-        return replace(shape, verbatim=mark)
-    if shape.kind == "list":
-        hint = "mark its items: list[Annotated[str, Verbatim('line')]]"
-        raise SchemaError("Verbatim on a list", path=path, hint=hint)
-    if shape.kind == "enum":
-        raise SchemaError("Verbatim on an enum", path=path, hint="an enum is a closed list already")
-    name = getattr(shape.python, "__name__", shape.kind)
-    raise SchemaError(f"Verbatim on {name}", path=path, hint="Verbatim binds str, int, float, Decimal and date")

@@ -5,91 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from extract.errors import SchemaError
 from extract.records import path_to
 from extract.schema import forms
-from extract.schema.core import without
 from extract.schema.forms import Form
+from extract.schema.losses import (
+    APPLICATORS,
+    BIG_ENUM,
+    CONSTRAINTS,
+    OF_NAMES,
+    RUNGS,
+    STRUCTURE,
+    Action,
+    Loss,
+    brief,
+    described,
+    in_words,
+    is_given_up,
+)
+from extract.schema.nodes import without
+from extract.schema.options import Decimals, Enums
 from extract.schema.profiles import Abilities
-from extract.schema.shapes import EXTRA, TAG, Field, JsonSchema, Shape, any_bound
+from extract.schema.shapes import TAG, Field, JsonSchema, Shape, any_bound, free_name
 from extract.schema.unions import json_class, told_apart
 
-Action = Literal["checked locally", "moved to description", "rewritten", "refused"]
-Decimals = Literal["number", "string"]
-Enums = Literal["value", "name"]
-
-RUNGS = ("array bounds", "numeric bounds", "formats", "big enums")  # what is given up, in this order
-BIG_ENUM = 50  # values; a bigger one goes into the description on the last rung
-_RUNG_KEYWORDS: tuple[frozenset[str], ...] = (
-    frozenset({"minItems", "maxItems"}),
-    frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}),
-    frozenset({"format"}),
-)
-# Keywords that say which values are allowed; others are annotations, which the wire does not need.
-STRUCTURE = frozenset(
-    {"type", "properties", "required", "items", "prefixItems", "additionalProperties", "anyOf", "enum", "const"}
-)
-CONSTRAINTS = frozenset(
-    {
-        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-        *("minLength", "maxLength", "pattern", "format", "contentEncoding", "contentMediaType", "contentSchema"),
-        *("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "additionalItems"),
-        *("minProperties", "maxProperties", "propertyNames", "patternProperties", "dependentRequired"),
-        *("dependentSchemas", "dependencies", "unevaluatedProperties", "unevaluatedItems"),
-        *("allOf", "oneOf", "not", "if", "then", "else", "$dynamicRef", "$recursiveRef"),
-    }
-)
-# Keywords that speak of a value as the full schema has it: of one that is rewritten, with null for what is left out,
-# they would say something else.
-APPLICATORS = frozenset(
-    {
-        *("allOf", "oneOf", "not", "if", "then", "else", "contains", "minContains", "maxContains", "additionalItems"),
-        *("dependentRequired", "dependentSchemas", "dependencies", "patternProperties", "contentSchema"),
-        *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
-    }
-)
-_OF_NAMES = frozenset({"minProperties", "maxProperties", "propertyNames"})
 _TYPED_ITEMS = frozenset({"text", "bytes", "date", "datetime", "time", "timedelta", "decimal", "float"})
-_PHRASES = {
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "multipleOf": "a multiple of {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "pattern": "matches {}",
-    "format": "format {}",
-    "contentEncoding": "{}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
-    "uniqueItems": "no item twice",
-    "minProperties": "at least {} entries",
-    "maxProperties": "at most {} entries",
-}
-_LONGEST_PHRASE = 120  # characters; a longer pattern tells a model nothing
 _TYPES = {"str": "string", "int": "integer", "float": "number", "decimal": "number", "bool": "boolean", "null": "null"}
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """A constraint that the profile cannot carry: where, which keyword, and what happens instead.
-
-    `action` is "checked locally", "moved to description" (which the model reads, and is checked locally as well),
-    "rewritten" (`note` says into what) or "refused".
-    """
-
-    path: str
-    keyword: str
-    action: Action
-    value: Any = None
-    note: str = ""
-
-    def __str__(self) -> str:
-        value = "" if self.value is None else f" {_brief(self.value)}"
-        return f"{self.path}: {self.keyword}{value} is {self.action}{f' {self.note}' if self.note else ''}"
 
 
 @dataclass
@@ -104,11 +47,16 @@ class Writer:
     fits: Callable[[Shape, Any], bool]  # whether a Python value is of a shape
     losses: list[Loss] = field(default_factory=list)
 
+    def whole(self, shape: Shape) -> forms.Properties:
+        """The form of the object that an answer is."""
+        found = self.form(shape, "$")
+        assert isinstance(found, forms.Properties)  # noqa: S101  # of an object
+        return found
+
     def form(self, shape: Shape, path: str) -> Form:
-        """The form of a shape; its schema says nothing yet of null."""
-        if shape.verbatim:
-            return self._bound(shape, path)
-        made = getattr(self, f"_{shape.kind}", self._scalar)(shape, path)
+        """The form of a shape, with null where it takes null."""
+        write = self._bound if shape.verbatim else getattr(self, f"_{shape.kind}", self._scalar)
+        made = write(shape, path)
         assert isinstance(made, Form)  # noqa: S101  # of a method that is found by name
         if shape.nullable:
             made.schema = self.with_null(made.schema)
@@ -139,30 +87,31 @@ class Writer:
         carried: JsonSchema = {}
         phrases = [said] if said else []
         for keyword, value in shape.schema.items():
+            if keyword in ("enum", "const") and shape.kind not in ("enum", "json"):
+                self.lose(path, keyword, "checked locally", value)  # of an object, a list, a text that Python reads
             if keyword not in CONSTRAINTS:
                 continue
-            counts = shape.kind == "object" and keyword in _OF_NAMES  # null may stand for what is left out
+            counts = shape.kind == "object" and keyword in OF_NAMES  # null may stand for what is left out
             if not rewritten and not counts and self._carries(keyword, value):
                 carried.setdefault(keyword, value)  # a tighter one may stand there, see `_inclusive`
             elif not rewritten and (bound := self._inclusive(shape, keyword, value)):
                 carried |= bound
-                self.lose(path, keyword, "rewritten", value, f"to {_brief(bound)}")
+                self.lose(path, keyword, "rewritten", value, f"to {brief(bound)}")
             else:
                 phrases += self._moved(path, keyword, value)
-        description = _described(shape.description, phrases)
+        description = described(shape.description, phrases)
         return structure | carried | ({"description": description} if description else {})
 
     def _moved(self, path: str, keyword: str, value: Any) -> list[str]:
         """The constraint in words, for the description; nothing where words do not help."""
-        phrase = _PHRASES[keyword].format(value) if keyword in _PHRASES and value is not False else ""
-        short = 0 < len(phrase) <= _LONGEST_PHRASE
-        self.lose(path, keyword, "moved to description" if short else "checked locally", value)
-        return [phrase] if short else []
+        phrase = in_words(keyword, value)
+        self.lose(path, keyword, "moved to description" if phrase else "checked locally", value)
+        return [phrase] if phrase else []
 
     def _carries(self, keyword: str, value: Any) -> bool:
-        if any(keyword in given_up for given_up in _RUNG_KEYWORDS[: self.relax]):
+        if is_given_up(keyword, self.relax) or keyword in APPLICATORS:
             return False
-        if keyword in APPLICATORS or (keyword == "propertyNames" and "$ref" in json.dumps(value, default=str)):
+        if keyword == "propertyNames" and "$ref" in json.dumps(value, default=str):
             return False
         if keyword == "format":
             return self.abilities.formats is None or value in self.abilities.formats
@@ -205,19 +154,15 @@ class Writer:
     def _bound(self, shape: Shape, path: str) -> Form:
         """A bound field is chosen among printed spans: a string on the wire, whatever its type in the table."""
         if shape.kind == "str":
-            made = Form(shape, self.node(shape, path, {"type": "string"}))
-        else:
-            self.lose(path, "type", "rewritten", _TYPES.get(shape.kind, "string"), "to a span of the record")
-            for keyword, value in shape.schema.items():
-                if keyword in CONSTRAINTS:
-                    self.lose(path, keyword, "checked locally", value)
-            if shape.digits:
-                self.lose(path, "decimal digits", "checked locally", list(shape.digits))
-            described = {"description": shape.description} if shape.description else {}
-            made = forms.Bound(shape, {"type": "string", **described})
-        if shape.nullable:
-            made.schema = self.with_null(made.schema)
-        return made
+            return Form(shape, self.node(shape, path, {"type": "string"}))
+        self.lose(path, "type", "rewritten", _TYPES.get(shape.kind, "string"), "to a span of the record")
+        for keyword, value in shape.schema.items():
+            if keyword in CONSTRAINTS:
+                self.lose(path, keyword, "checked locally", value)
+        if shape.digits:
+            self.lose(path, "decimal digits", "checked locally", list(shape.digits))
+        about = {"description": shape.description} if shape.description else {}
+        return forms.Bound(shape, {"type": "string", **about})
 
     def _enum(self, shape: Shape, path: str) -> Form:
         values = [choice.json for choice in shape.choices]
@@ -256,23 +201,24 @@ class Writer:
 
     def _map(self, shape: Shape, path: str) -> Form:
         self._refuse_bound(shape, path, "a dict")
-        assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
         if shape.schema.get("additionalProperties") is False:
             self.lose(path, "additionalProperties", "checked locally", False)
-        if self.abilities.maps:
-            value = self.form(shape.item, f"{path}[*]")
-            key = self._silent().form(shape.key, path)
-            structure = {"type": "object", "additionalProperties": value.schema}
-            return forms.Entries(
-                shape, self.node(shape, path, structure), key, value, False, self._key_reader(shape.key)
-            )
-        return self._entries(shape, path, "to a list of key and value")
+        if not self.abilities.maps:
+            return self._entries(shape, path, "to a list of key and value")
+        key, value, typed = self._entry(shape, path)
+        structure = {"type": "object", "additionalProperties": value.schema}
+        return forms.Entries(shape, self.node(shape, path, structure), key, value, listed=False, typed=typed)
+
+    def _entry(self, shape: Shape, path: str) -> tuple[Form, Form, Callable[[Any], Any] | None]:
+        """The forms of a map's keys and values, and what tells whether two keys are one."""
+        assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
+        value = self.form(shape.item, f"{path}[*]")
+        silent = replace(self, losses=[])  # what a key cannot carry stands in `propertyNames`
+        return silent.form(shape.key, path), value, self._key_reader(shape.key)
 
     def _entries(self, shape: Shape, path: str, note: str) -> forms.Entries:
-        assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
         self.lose(path, "additionalProperties", "rewritten", None, note)
-        value = self.form(shape.item, f"{path}[*]")
-        key = self._silent().form(shape.key, path)
+        key, value, typed = self._entry(shape, path)
         entry = self.object({forms.KEY: key.schema, forms.VALUE: value.schema})
         bounds = {"minProperties": "minItems", "maxProperties": "maxItems"}
         carried: JsonSchema = {}
@@ -283,7 +229,7 @@ class Writer:
         rest = replace(shape, schema=without(shape.schema, *(name for name, twin in bounds.items() if twin in carried)))
         structure = {"type": "array", "items": entry, **carried}
         schema = self.node(rest, path, structure, rewritten=True, said="a list of key and value")
-        return forms.Entries(shape, schema, key, value, True, self._key_reader(shape.key))
+        return forms.Entries(shape, schema, key, value, listed=True, typed=typed)
 
     def _key_reader(self, key: Shape) -> Callable[[Any], Any] | None:
         """What tells whether two texts are one key; nothing where each text is its own."""
@@ -341,9 +287,7 @@ class Writer:
         if extra is None:
             return None, ""
         self._refuse_bound(extra, path, "a dict")
-        name = EXTRA
-        while any(item.wire == name for item in shape.fields):
-            name += "_"
+        name = free_name(item.wire for item in shape.fields)
         entries = Shape("map", {"type": "object"}, item=extra, key=Shape("str"))
         return self._entries(entries, path, f"to a list of key and value called {name!r}"), name
 
@@ -389,10 +333,6 @@ class Writer:
         if any_bound(shape):
             raise SchemaError(f"Verbatim inside {where}", path=path, hint="bind fields of models and items of lists")
 
-    def _silent(self) -> Writer:
-        """A writer whose losses are not noted: what a key cannot carry stands in `propertyNames`."""
-        return replace(self, losses=[])
-
 
 def _is_open(shape: Shape) -> bool:
     """Whether a raw schema leaves an object open to what it does not name."""
@@ -401,15 +341,3 @@ def _is_open(shape: Shape) -> bool:
 
 def _may_be_left_out(item: forms.Property) -> bool:
     return item.field.shape.nullable or not item.field.required
-
-
-def _described(description: str | None, phrases: list[str]) -> str:
-    if not phrases:
-        return description or ""
-    said = "; ".join(phrases)
-    return f"{description} ({said})" if description else said[0].upper() + said[1:]
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}…"

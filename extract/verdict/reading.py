@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jsonschema_rs
 
 from extract.errors import SchemaError
-from extract.patterns import ENGINE, PatternError, portable
+from extract.patterns import ENGINE, PatternError, pattern_error, portable
 from extract.records import path_to
 from extract.verdict.formats import FORMATS, exact
 from extract.verdict.reference import ENGINES, SPECIFICATIONS, draft_of, known_draft
@@ -185,11 +185,3 @@ def _schema_error(error: jsonschema_rs.ValidationError, form: Form) -> SchemaErr
     if error.kind.name == "$ref":
         return SchemaError(f"a $ref that leads nowhere: {message}", path=path, hint="put what it names under $defs")
     return SchemaError(f"{word or 'the schema'} breaks the rules of its draft: {message}", path=path)
-
-
-def pattern_error(path: str, pattern: str, reason: object) -> SchemaError:
-    return SchemaError(
-        f"the pattern {pattern[:80]!r} cannot be judged here: {reason}"[:400],
-        path=path,
-        hint="write it without atomic groups and conditions, and shorter; or check it in the model",
-    )

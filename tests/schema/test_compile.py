@@ -42,7 +42,7 @@ WIRE = {
     "additionalProperties": False,
     "description": "A till receipt.",
     "properties": {
-        "shop": {"description": "Who sold (at least 1 characters)", "type": "string"},
+        "shop": {"description": "Who sold (at least 1 character)", "type": "string"},
         "total": {"minimum": 0, "type": "number"},
         "day": {"format": "date", "type": ["string", "null"]},
         "color": {"description": "Its colour", "enum": ["red", "blue", None], "type": ["string", "null"]},
@@ -264,6 +264,19 @@ def test_only_types_and_schemas_are_compiled(model: Any) -> None:
     """Anything else is a SchemaError."""
     with pytest.raises(SchemaError, match="a type or a JSON Schema is needed"):
         compile_schema(model)
+
+
+def test_a_pattern_that_cannot_be_judged_is_refused_alike() -> None:
+    """Of a model and of a raw schema: the same words, each with its path."""
+    raw = {"type": "object", "properties": {"code": {"type": "string", "pattern": "(?>a)"}}}
+    model = create_model("Model", code=(str, Field(json_schema_extra={"pattern": "(?>a)"})))
+    found = []
+    for schema in (model, raw):
+        with pytest.raises(SchemaError, match="cannot be judged here") as caught:
+            compile_schema(schema)
+        found.append(caught.value)
+    assert ["$.code", "$.properties.code.pattern"] == [error.path for error in found]
+    assert 1 == len({str(error).removeprefix(error.path) for error in found})
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:

@@ -388,6 +388,22 @@ def test_what_is_only_known_by_its_json_schema() -> None:
     assert ["list", "enum", "null"] == [shape(Annotated[Any, WithJsonSchema(node)]).kind for node in kinds]
 
 
+@pytest.mark.parametrize("kind", [list[Part], dict[str, Part], tuple[Part, Part], list[Color]])
+def test_an_enum_on_a_type_whose_parts_are_classes_is_refused(kind: Any) -> None:
+    """At the field, with what to do: plain JSON is no instance of the classes."""
+    model = create_model("Model", field=(kind, Field(json_schema_extra={"enum": [[], {}]})))
+    with pytest.raises(SchemaError, match=r"^\$\.field: an enum on a type whose parts are classes") as caught:
+        read_type(model)
+    assert "close its parts, by a Literal or an Enum" in str(caught.value.hint)
+
+
+def test_a_closed_list_of_lists_keeps_no_marks() -> None:
+    """The full schema says what Pydantic's own does."""
+    model = create_model("Model", field=(list[str], Field(json_schema_extra={"enum": [["a"], ["b"]]})))
+    full = read_type(model).shape.schema
+    assert model.model_json_schema()["properties"] == full["properties"]
+
+
 def test_a_union_that_a_recursion_shortens_is_told() -> None:
     """The branch that is cut."""
     assert "$.either.either" in " ".join(read_type(Wide, 1).cuts)

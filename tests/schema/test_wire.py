@@ -11,6 +11,8 @@ from typing_extensions import TypedDict
 
 from extract.errors import SchemaError
 from extract.schema import Loss, compile_schema
+from extract.schema.losses import in_words
+from extract.schema.numerals import counted
 from extract.verbatim import Verbatim
 from schema.small_models import Color, Part
 
@@ -34,12 +36,35 @@ def test_a_loss_says_where_what_and_what_instead() -> None:
 def test_constraints_are_told_in_words() -> None:
     """Beside the description, or in its place; a pattern that is too long is only checked."""
     assert (
-        "Name (at most 5 characters; at least 1 characters)"
+        "Name (at most 5 characters; at least 1 character)"
         == (wire(Annotated[str, Field(min_length=1, max_length=5, description="Name")])["description"])
     )
     assert "Less than 1.5; more than 0.5" == wire(Annotated[float, Field(gt=0.5, lt=1.5)])["description"]
     assert ['$.a: pattern "' + "x" * 130 + '" is checked locally'] == losses(Annotated[str, Field(pattern="x" * 130)])
     assert {"type": "string"} == wire(Annotated[str, Field(pattern="x" * 130)])
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "said"), [(0, "item", "0 items"), (1, "entry", "1 entry"), (2, "entry", "2 entries")]
+)
+def test_numbers_with_their_nouns(count: int, noun: str, said: str) -> None:
+    """One alone is singular."""
+    assert said == counted(count, noun)
+
+
+@pytest.mark.parametrize("keyword", ["minLength", "maxItems", "minProperties"])
+def test_one_of_a_thing_is_no_plural(keyword: str) -> None:
+    """In what a description says of a bound."""
+    assert not in_words(keyword, 1).endswith("s")
+    assert in_words(keyword, 2).endswith("s")
+
+
+def test_the_enum_of_an_object_or_a_list_is_told_as_lost() -> None:
+    """The wire closes single values only; the full schema judges the rest."""
+    whole = Field(json_schema_extra={"enum": [{"a": 1}]})
+    assert '$.a: enum [{"a": 1}] is checked locally' in losses(Part, field=whole)
+    assert any("enum" in loss for loss in losses(list[Part] | None, field=whole))
+    assert not any("enum" in loss for loss in losses(Literal["a", "b"]))
 
 
 def test_bounds_of_whole_numbers_include_their_limit() -> None:
@@ -102,7 +127,7 @@ def test_a_map_as_entries() -> None:
     assert ["red", "blue"] == node["items"]["properties"]["key"]["enum"]
     assert "$.a: minProperties 1 is rewritten to minItems" in losses(dict[Color, int], field=size)
     relaxed = wire(dict[Color, int], field=size, relax=1)
-    assert "A list of key and value; at most 5 entries; at least 1 entries" == relaxed["description"]
+    assert "A list of key and value; at most 5 entries; at least 1 entry" == relaxed["description"]
     full = wire(dict[str, int], "full", size)
     assert {
         "type": "object",

@@ -81,8 +81,8 @@ class Union(Form):
             reading.complain("union", path, f"tag is {label!r}, and there is no such part", label)
             return None
         if others:
-            message = f"tag is {label!r}, but {', '.join(map(repr, others))} is filled too"
-            reading.complain("union", path, message, others[0])
+            filled = f"{', '.join(map(repr, others))} {'is' if len(others) == 1 else 'are'} filled too"
+            reading.complain("union", path, f"tag is {label!r}, but {filled}", others[0])
             return None
         return names.index(label)
 
