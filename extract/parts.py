@@ -161,8 +161,17 @@ def outcome_of(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], j
         flags = [flag for each in completions for flag in each.flags] + [flag for each in whole for flag in each.flags]
         found = judge(record, replace(completions[0], content=content, flags=tuple(dict.fromkeys(flags))))
     if completions:
-        found = replace(found, completion=_summed(found.completion or completions[0], completions))
+        summed = _summed(found.completion or completions[0], completions)
+        found = replace(found, completion=replace(summed, reasoning=_thoughts(parts, pieces)))
     return found
+
+
+def _thoughts(parts: Sequence[Part], pieces: Sequence[Piece]) -> str | None:
+    """What was thought for all parts, each below the names of its fields; None for nothing."""
+    thoughts = [
+        (part, piece.completion and piece.completion.reasoning) for part, piece in zip(parts, pieces, strict=True)
+    ]
+    return "\n\n".join(f"[{', '.join(part.names)}]\n{thought}" for part, thought in thoughts if thought) or None
 
 
 def _outcome(record: Record, piece: Piece, judge: Judge) -> Outcome:

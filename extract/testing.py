@@ -92,7 +92,8 @@ class ScriptedServer:
     """Answers each call with what `script(call)` returns: a `Reply`, or the content of a completion.
 
     A context manager; what the script raises is raised again at its end.
-    `calls` is the ledger of all requests, `most_in_flight` the highest number at one time.
+    `calls` is the ledger of all requests, `most_in_flight` the highest number at one time, `errors` what the script
+    raised.
     """
 
     stall = STALL
@@ -100,7 +101,7 @@ class ScriptedServer:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.calls: list[Call] = []
-        self.faults: list[Exception] = []  # that the script raised; the first is raised again at the end
+        self.errors: list[Exception] = []  # that the script raised; the first is raised again at the end
         self.in_flight = 0
         self.most_in_flight = 0
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -131,8 +132,8 @@ class ScriptedServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._socket.close()
-        if self.faults and error[0] is None:
-            raise self.faults[0]
+        if self.errors and error[0] is None:
+            raise self.errors[0]
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -173,9 +174,9 @@ class ScriptedServer:
     def _reply(self, call: Call) -> Reply:
         try:
             found = self._script(call)
-        except Exception as fault:  # the test's own: kept, and shown when the server ends
-            self.faults.append(fault)
-            return Reply({"error": {"message": f"the script raised {fault!r}"}}, 500)
+        except Exception as error:  # the test's own: kept, and shown when the server ends
+            self.errors.append(error)
+            return Reply({"error": {"message": f"the script raised {error!r}"}}, 500)
         return found if isinstance(found, Reply) else Reply(completion(found))
 
     async def _wire(self, call: Call) -> Wire:

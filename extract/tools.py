@@ -101,6 +101,22 @@ def with_tools(
     return sender
 
 
+def first_round(request: ChatRequest, toolbox: Toolbox) -> ChatRequest:
+    """The request that goes before this one, with the tools and without a schema; it is made, not sent."""
+    document = from_json(request.body)
+    return _round_of(request, document, document["messages"], toolbox)
+
+
+def _round_of(
+    request: ChatRequest, document: Mapping[str, Any], messages: Sequence[Any], toolbox: Toolbox
+) -> ChatRequest:
+    """A round's request: the conversation so far and the tools, without a schema."""
+    kept = {name: value for name, value in document.items() if name not in _OF_THE_RECORD}
+    body = to_json({**kept, "messages": messages, "tools": toolbox.declarations})
+    name = hashlib.blake2b(body + request.scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return ChatRequest(body, name, request.part, request.rung, request.media, owner=request.hash)
+
+
 @dataclass
 class _Work:
     """The research for one request."""
@@ -139,12 +155,8 @@ class _Work:
         self._flag(NO_ROUND_LEFT)
 
     def round(self) -> ChatRequest:
-        """The next round's request: the conversation so far and the tools, without a schema."""
-        kept = {name: value for name, value in self.document.items() if name not in _OF_THE_RECORD}
-        body = to_json({**kept, "messages": self.messages, "tools": self.toolbox.declarations})
-        request = self.request
-        name = hashlib.blake2b(body + request.scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return ChatRequest(body, name, request.part, request.rung, request.media, owner=request.hash)
+        """The next round's request."""
+        return _round_of(self.request, self.document, self.messages, self.toolbox)
 
     @property
     def asked(self) -> ChatRequest:

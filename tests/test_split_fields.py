@@ -115,6 +115,23 @@ def test_the_whole_is_judged_by_the_full_model(tmp_path: Path, source: Path) -> 
     assert {"name": "n", "Item count": 2, "price": 1.5, "total": 4.0} == raw
 
 
+def test_the_thoughts_of_all_parts_are_kept(tmp_path: Path) -> None:
+    """Each below the names of the fields that it was about; a part without thoughts says nothing."""
+
+    def script(call: Call) -> Any:
+        about = fields_of(call)[0]
+        thought = "" if (call.prompt, about) in {("item 1", "name"), ("item 2", "name"), ("item 2", "price")} else about
+        return Reply(completion(order(call), **({"reasoning_content": f"on {thought}"} if thought else {})))
+
+    source = rows_csv(tmp_path / "items.csv", 3)
+    with ScriptedServer(script) as server:
+        run = orders(keep_reasoning=True)
+        result = extract.run(run, source, out=tmp_path / "out", endpoint=server.endpoint())
+        again = extract.run(run, source, out=tmp_path / "out", endpoint=server.endpoint())
+    expected = ["[price, total]\non price", None, "[name, count]\non name\n\n[price, total]\non price"]
+    assert [expected, expected] == [each.table["_reasoning"].to_pylist() for each in (result, again)]
+
+
 @pytest.mark.parametrize(
     ("reply", "reason", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -164,6 +165,28 @@ def test_an_answer_that_is_billed_and_never_arrives() -> None:
     with FaultServer(lambda call: "x", "Q61") as server, pytest.raises(httpx.RemoteProtocolError):
         post(server)
     assert [("Q61", True, "x")] == [(given.fault, given.billed, given.content) for given in server.ledger]
+
+
+def test_what_the_script_raises_is_raised_at_the_end() -> None:
+    """The client gets a 500 that says so, which is no fault of the server; the error of the test itself goes first."""
+    wrong = LookupError("no such item")
+
+    def script(call: Call) -> Any:
+        raise wrong
+
+    with pytest.raises(LookupError) as caught, FaultServer(script, "Q22.no_usage") as server:
+        answer = post(server)
+    assert (500, True) == (answer.status_code, "no such item" in answer.text)
+    assert ([wrong], wrong) == (server.errors, caught.value)
+    assert [(None, False)] == [(given.fault, given.billed) for given in server.ledger]
+
+    def test() -> None:
+        with ScriptedServer(script) as server:
+            post(server)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        test()
 
 
 def test_what_the_script_refuses_gets_no_fault() -> None:

@@ -16,9 +16,10 @@ from pydantic import BaseModel
 
 import extract
 from extract import ConfigError, Limits, Model, Pipeline, RunStopped
+from extract.api import prepare_run
 from extract.schema.functions import tool_of
 from extract.testing import Call, Reply, ScriptedServer, completion
-from extract.tools import MAX_RESULT
+from extract.tools import MAX_RESULT, first_round
 from tests.support import NO_WAIT
 
 PRICES = {"input_usd_per_million": 1e5, "output_usd_per_million": 1e5}
@@ -76,6 +77,20 @@ def vendors(call: Call) -> Any:
     return calls_for(("lookup_vendor", {"name": text_of(call)}))
 
 
+class Wide(BaseModel):
+    """A record that is asked for in parts."""
+
+    a: int
+    b: int
+
+
+def wide(call: Call) -> Any:
+    """One call, then 1 for each field that is asked for."""
+    if is_round(call):
+        return vendors(call)
+    return dict.fromkeys(call.body["response_format"]["json_schema"]["schema"]["properties"], 1)
+
+
 def test_the_model_calls_a_function_and_then_gives_the_record(tmp_path: Path) -> None:
     """Two rounds with tools and without a schema, then one request with the schema, without tools, with the results."""
 
@@ -105,6 +120,21 @@ def test_the_model_calls_a_function_and_then_gives_the_record(tmp_path: Path) ->
     ] == second["messages"]
     assert "tools" not in last
     assert 'lookup_vendor({"name": "acme"})\n4' in last["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"tools": (), "model": Model(search=True)}])
+def test_the_first_round_can_be_looked_at_before_anything_is_sent(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """To the byte what goes out first for a record; its owner is the request for the record."""
+    source = pd.DataFrame({"text": ["acme"]})
+    with ScriptedServer(lambda call: "no" if is_round(call) else {"vendor_id": 1}) as server:
+        prepared = prepare_run(bills(**changes), source, endpoint=server.endpoint())
+        (record,) = prepared.source.records()
+        asked = prepared.questions[0].build(record)
+        seen = first_round(asked, prepared.toolbox)
+        assert [] == server.calls
+        extract.run(bills(**changes), source, out=tmp_path, endpoint=server.endpoint())
+    assert server.calls[0].raw == seen.body
+    assert (asked.hash, False) == (seen.owner, asked.hash == seen.hash)
 
 
 def test_a_record_that_needs_no_function_is_asked_as_it_is(tmp_path: Path) -> None:
@@ -319,16 +349,7 @@ def test_a_round_that_fails_for_a_while_is_tried_again(tmp_path: Path) -> None:
 def test_parts_of_a_record_share_their_rounds(tmp_path: Path) -> None:
     """With split_fields the research is made once."""
 
-    class Wide(BaseModel):
-        a: int
-        b: int
-
-    def script(call: Call) -> Any:
-        if is_round(call):
-            return vendors(call)
-        return dict.fromkeys(call.body["response_format"]["json_schema"]["schema"]["properties"], 1)
-
-    with ScriptedServer(script) as server:
+    with ScriptedServer(wide) as server:
         run = bills(schema=Wide, split_fields=2)
         result = extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
     assert [1, 2, 4] == [result.report.ok, sum(map(is_round, server.calls)), len(server.calls)]
@@ -585,16 +606,7 @@ def test_a_search_that_was_cut_off_is_no_finding(tmp_path: Path, reason: str) ->
 def test_parts_of_a_record_count_their_rounds_once(tmp_path: Path) -> None:
     """Tokens, cost and calls of the row are those that were paid; the pages of all parts are kept."""
 
-    class Wide(BaseModel):
-        a: int
-        b: int
-
-    def script(call: Call) -> Any:
-        if is_round(call):
-            return vendors(call)
-        return dict.fromkeys(call.body["response_format"]["json_schema"]["schema"]["properties"], 1)
-
-    with ScriptedServer(script) as server:
+    with ScriptedServer(wide) as server:
         run = bills(schema=Wide, split_fields=2, model=Model(**PRICES))
         result = extract.run(run, pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
     row = result.table.select(["_attempts", "_input_tokens", "_cost_usd"]).to_pylist()

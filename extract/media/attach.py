@@ -217,8 +217,8 @@ def _scheme(text: str) -> str:
 
 def _passed_on(media: Media, url: str) -> Part:
     checked = checked_url(url)
-    if media.as_ == "text" or media.pages is not None:
-        raise MediaError("media.remote", "only the file at hand gives text or pages: say Media(fetch=True)")
+    if media.as_ in ("text", "images") or media.pages is not None:
+        raise MediaError("media.remote", "only the file at hand gives text, pages or images: say Media(fetch=True)")
     try:
         encoded = checked.encode()
     except UnicodeEncodeError:

@@ -25,7 +25,8 @@ class Media(Settings):
     "images" sends the pages of PDFs as images, and images that models seldom read (TIFF, BMP) as PNG; "text" sends the
     text of PDFs, for models without eyes.
     root: paths may lead to files below it only; None: the folder of the source.
-    fetch: URLs are fetched by us, from public addresses only; else they are passed on as they stand.
+    fetch: URLs are fetched by us, from public addresses only; else they are passed on as they stand, and pages, images
+    and text, which only the file at hand gives, are refused.
     """
 
     column: str = Field(min_length=1)

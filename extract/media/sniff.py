@@ -198,10 +198,10 @@ def _boxed(data: bytes) -> str:
 
 def _mpeg_audio(data: bytes) -> str | None:
     start = after_id3(data)
+    if data[start : start + 1] == b"\xff" and data[start + 1 : start + 2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):
+        return "audio/aac"
     if start:
         return "audio/flac" if data[start : start + 4] == b"fLaC" else "audio/mpeg"
-    if data[:1] == b"\xff" and data[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):
-        return "audio/aac"
     length = frame_length(data, 0)
     if length is None:
         return None

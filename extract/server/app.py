@@ -98,7 +98,7 @@ class _Api:
         except WireError as error:
             entry.close(error.status)
             raise
-        except BaseException:
+        except BaseException:  # a fault of ours, or the task was cancelled: its line is a 500, its place is free again
             entry.close()
             raise
         if response is None:
@@ -129,7 +129,7 @@ class _Api:
 
     async def _watched(self, call: ChatCall, entry: Entry) -> Pieces:
         """The engine's pieces, entered in the ledger as they come."""
-        pieces, status = self._engine.stream(call), GONE
+        pieces, status = self._engine.stream(call), GONE  # unless it ends by itself: who waits for it went
         try:
             async for piece in pieces:
                 entry.is_billed = True
@@ -139,7 +139,7 @@ class _Api:
         except WireError as error:
             status = error.status
             raise
-        except Exception:
+        except Exception:  # a fault of ours: others tell the client, here it is entered only
             status = 500
             raise
         finally:

@@ -88,24 +88,66 @@ def box(name: bytes, content: bytes = b"") -> bytes:
     return struct.pack(">I", 8 + len(content)) + name + content
 
 
-def mp4(brand: bytes = b"isom") -> bytes:
-    return (
-        box(b"ftyp", brand + b"\0\0\2\0" + b"isommp41")
-        + box(b"moov", box(b"mvhd", bytes(100)))
-        + box(b"mdat", b"x" * 50)
-    )
+def mp4(brand: bytes = b"isom", *, place: int = 300) -> bytes:
+    """A film with one track, whose one piece stands at `place`."""
+    table = box(b"stbl", box(b"stco", struct.pack(">III", 0, 1, place)))
+    track = box(b"trak", box(b"mdia", box(b"minf", table)))
+    head = box(b"ftyp", brand + b"\0\0\2\0" + b"isommp41") + box(b"moov", box(b"mvhd", bytes(100)) + track)
+    return head + box(b"mdat", b"x" * (350 - 8 - len(head)))
 
 
-def ogg(packet: bytes = b"OpusHead") -> bytes:
-    return b"OggS\0\2" + bytes(20) + b"\1" + bytes([len(packet)]) + packet
+def ogg(*packets: bytes, first: int = 0) -> bytes:
+    """A page for each packet, numbered from `first`."""
+    pages = b""
+    for number, packet in enumerate(packets or (b"OpusHead",), first):
+        start = b"OggS\0" + bytes([2 if number == 0 else 0]) + bytes(8) + b"name" + struct.pack("<I", number)
+        rest = b"\1" + bytes([len(packet)]) + packet
+        pages += start + struct.pack("<I", remainder(start + bytes(4) + rest, 0x04C11DB7, 32)) + rest
+    return pages
 
 
-def flac() -> bytes:
-    return b"fLaC\x80\0\0\x22" + bytes(34) + b"\xff\xf8" + bytes(20)
+def flac(frames: int = 3, *, promised: int | None = None, info: bytes = bytes(16)) -> bytes:
+    """Frames of sixteen equal samples each."""
+    total = (16 * frames if promised is None else promised).to_bytes(5, "big")
+    head = b"fLaC\x80\0\0\x22" + b"\0\x10\0\x10" + bytes(6) + b"\x0a\xc4\x40" + total + info
+    return head + b"".join(map(flac_frame, range(frames)))
 
 
-def mp3(frames: int = 4) -> bytes:
-    return (b"\xff\xfb\x90\x00" + bytes(413)) * frames
+def flac_frame(number: int) -> bytes:
+    head = b"\xff\xf8\x60\x08" + chr(number).encode() + b"\x0f"
+    body = head + bytes([remainder(head, 0x07, 8)]) + b"\0\x12\x34"
+    return body + struct.pack(">H", remainder(body, 0x8005, 16))
+
+
+def remainder(data: bytes, polynomial: int, bits: int) -> int:
+    """A checksum as the formats' papers define it, a bit at a time."""
+    found = 0
+    for bit in "".join(f"{byte:08b}" for byte in data):
+        top = found >> bits - 1 ^ int(bit)
+        found = (found << 1 & (1 << bits) - 1) ^ (polynomial if top else 0)
+    return found
+
+
+def mp3(frames: int = 4, *, declared: int | None = None) -> bytes:
+    """Frames of silence; `declared`: the first is one without sound that says how many there are."""
+    frame = b"\xff\xfb\x90\x00" + bytes(413)
+    said = b"" if declared is None else frame[:36] + b"Info\0\0\0\1" + struct.pack(">I", declared) + bytes(369)
+    return said + frame * frames
+
+
+def ape() -> bytes:
+    """An APE tag without items, with its header."""
+    size = struct.pack("<IIII", 2000, 32, 0, 1 << 31)
+    return (b"APETAGEX" + size + bytes(8)) * 2
+
+
+def adts(frames: int = 4) -> bytes:
+    return (b"\xff\xf1\x50\x80\x02\x9f\xfc" + bytes(13)) * frames
+
+
+def aiff() -> bytes:
+    chunks = b"COMM\0\0\0\x12" + bytes(18) + b"SSND\0\0\0\x10" + bytes(16)
+    return b"FORM" + struct.pack(">I", 4 + len(chunks)) + b"AIFF" + chunks
 
 
 def webm(kind: bytes = b"webm") -> bytes:

@@ -78,9 +78,10 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     assert "media.url" == refused("https://h/\ud800")
 
 
-def test_pages_and_text_need_the_file(serve: Serve) -> None:
-    """A URL that is passed on has neither, and leaving them out would be silent."""
-    assert ["media.remote", "media.remote"] == [refused("http://h/a", as_="text"), refused("http://h/a", pages="1")]
+def test_pages_images_and_text_need_the_file(serve: Serve) -> None:
+    """A URL that is passed on has none of them, and leaving them out would be silent."""
+    for settings in ({"as_": "text"}, {"as_": "images"}, {"pages": "1"}):
+        assert "media.remote" == refused("http://h/a", **settings)
     (part,) = fetched(serve(sending(pdf(["Hi there"]))), as_="text")
     assert "Hi there" in str(part.text)
 

@@ -74,6 +74,19 @@ def test_pages_sizes_and_text_are_those_of_the_table() -> None:
             assert (row["width"], row["height"]) == opened(part.data()).size
 
 
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.93])
+def test_real_sound_that_is_cut_is_refused(kept: float) -> None:
+    """MP3, FLAC and WAV, and films: none loses its end unseen."""
+    cut = [row for row in rows() if row["kind"] in ("audio", "video")]
+    assert 75 == len(cut)
+    attach = Attachments([Media(column="data")])
+    for row in cut:
+        data = (DATA / "media_files" / row["path"]).read_bytes()
+        with pytest.raises(MediaError) as caught:
+            attach.parts_for(Record(row["id"], 0, {"data": data[: int(len(data) * kept)]}))
+        assert "media.broken" == caught.value.issue.code, row["path"]
+
+
 @pytest.mark.parametrize("name", ["invoices_pdf", "pdf_tables"])
 def test_documents_give_their_pages_and_their_text(name: str) -> None:
     """Every page is a picture, and nearly all words of the table's text are in ours."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import struct
 import zipfile
 
@@ -35,16 +36,23 @@ KNOWN = {
     "pdf with a lead": (b"\n\n" + making.pdf(), "application/pdf"),
     "wav": (making.wav(), "audio/wav"),
     "mp3": (making.mp3(), "audio/mpeg"),
+    "mp3 that says its length": (making.mp3(declared=4), "audio/mpeg"),
+    "mp3 with tags behind": (making.mp3() + making.ape() + b"TAG" + bytes(125), "audio/mpeg"),
+    "mp3 of two, with zeros": (making.mp3() + b"ID3\4\0\0\0\0\0\2\0\0" + making.mp3() + bytes(99), "audio/mpeg"),
     "mp3 with a tag": (b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + making.mp3(), "audio/mpeg"),
     "flac": (making.flac(), "audio/flac"),
+    "flac of open length": (making.flac(promised=0) + b"TAG" + bytes(125), "audio/flac"),
     "opus": (making.ogg(), "audio/ogg"),
+    "opus of many pages": (making.ogg(b"OpusHead", b"a", b"bc"), "audio/ogg"),
+    "opus of two": (making.ogg(b"OpusHead", b"a") + making.ogg(b"OpusHead"), "audio/ogg"),
     "theora": (making.ogg(b"\x80theora"), "video/ogg"),
     "m4a": (making.mp4(b"M4A "), "audio/mp4"),
-    "aac": (b"\xff\xf1\x50\x80" + bytes(40), "audio/aac"),
-    "aiff": (b"FORM\0\0\0\x20AIFFCOMM" + bytes(20), "audio/aiff"),
+    "aac": (making.adts(), "audio/aac"),
+    "aac with a tag": (b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + making.adts(), "audio/aac"),
+    "aiff": (making.aiff(), "audio/aiff"),
     "mp4": (making.mp4(), "video/mp4"),
     "mov": (making.mp4(b"qt  "), "video/quicktime"),
-    "old mov": (making.box(b"moov", bytes(30)), "video/quicktime"),
+    "old mov": (making.box(b"moov", making.box(b"trak") + bytes(30)), "video/quicktime"),
     "3gp": (making.mp4(b"3gp5"), "video/3gpp"),
     "webm": (making.webm(), "video/webm"),
     "mkv": (making.webm(b"matroska"), "video/x-matroska"),
@@ -83,8 +91,11 @@ def test_whole_files_have_no_fault(name: str) -> None:
     assert fault(mime, data) is None
 
 
-@pytest.mark.parametrize("name", ["wav", "webp", "avi", "mp4", "mov", "m4a", "heic", "flac", "opus", "webm", "mkv"])
-@pytest.mark.parametrize("kept", [0.3, 0.6])
+CUTTABLE = ["wav", "webp", "avi", "mp4", "mov", "m4a", "heic", "flac", "opus", "webm", "mkv", "mp3", "aac", "aiff"]
+
+
+@pytest.mark.parametrize("name", [*CUTTABLE, "flac of open length", "opus of many pages"])
+@pytest.mark.parametrize("kept", [0.3, 0.62])
 def test_a_cut_container_is_seen(name: str, kept: float) -> None:
     """Sizes that the container states itself must be there."""
     data, mime = KNOWN[name]
@@ -100,6 +111,14 @@ def test_a_cut_container_is_seen(name: str, kept: float) -> None:
         ("video/mp4", making.box(b"ftyp", b"isom\0\0\0\0") + making.box(b"mdat", b"x")),
         ("video/mp4", struct.pack(">I", 4) + b"ftypisom"),
         ("audio/ogg", making.ogg() + b"rubbish behind it, long enough"),
+        ("audio/wav", making.wav()[:20] + bytes(16) + making.wav()[36:]),
+        ("audio/wav", making.wav(0)[:16] + b"\4" + making.wav(0)[17:24] + making.wav(0)[36:] + bytes(12)),
+        ("audio/wav", making.wav(0)[:-4] + b"\xff\xff\xff\xff"),
+        ("audio/aac", b"\xff\xf1\x50\x80" + bytes(40)),
+        ("audio/aiff", b"FORM\0\0\0\x1eAIFFCOMM\0\0\0\x12" + bytes(18)),
+        ("audio/mp4", making.box(b"ftyp", b"M4A \0\0\0\0") + making.box(b"moov", making.box(b"mvhd"))),
+        ("audio/flac", b"fLaC\x80\0\0\x22" + bytes(34)),
+        ("audio/flac", b"fLaC\x81\0\0\4" + bytes(40)),
         ("audio/mpeg", b"ID3\4\0\0\0\0\x7f\x7f"),
         ("audio/mpeg", b"ID3\4\0\0\0\0\0\0" + bytes(500)),
         ("video/webm", b"\x1aE\xdf\xa3"),
@@ -108,6 +127,52 @@ def test_a_cut_container_is_seen(name: str, kept: float) -> None:
 def test_what_holds_nothing_is_broken(mime: str, data: bytes) -> None:
     """Headers alone, boxes of impossible size, tags without sound."""
     assert fault(mime, data) is not None
+
+
+def _changed(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("mime", "data", "said"),
+    [
+        ("audio/mpeg", making.mp3()[:-1], "cut off"),
+        ("audio/mpeg", making.mp3() + b"\xff\xfb\x90", "cut off"),
+        ("audio/mpeg", making.mp3(2, declared=4), "cut off"),
+        ("audio/mpeg", making.mp3(2) + b"\7" * 417 + making.mp3(2), "a frame is damaged"),
+        ("audio/aac", making.adts(2) + b"\7" * 20 + making.adts(2), "a frame is damaged"),
+        ("audio/flac", making.flac()[:-1], "cut off"),
+        ("audio/flac", making.flac(promised=0)[:-1], "cut off"),
+        ("audio/flac", making.flac(3, promised=64), "only 48 of its 64 samples can be read"),
+        ("audio/flac", _changed(making.flac(3), 60), "only 16 of its 48 samples can be read"),
+        ("audio/flac", making.flac(1, promised=0) + bytes(80_000), "a frame is damaged"),
+        ("audio/ogg", _changed(making.ogg(b"OpusHead", b"abcdef"), -3), "a page is damaged"),
+        ("audio/ogg", making.ogg() + making.ogg(b"a", first=2), "a page is missing"),
+        ("audio/mp4", making.mp4(b"M4A ", place=350), "cut off"),
+        ("audio/mp4", making.mp4(b"M4A ").replace(b"stco\0\0\0\0\0", b"stco\0\0\0\0\1"), "tracks is damaged"),
+        ("audio/mp4", making.mp4(b"M4A ").replace(b"\x34trak", b"\x35trak"), "tracks is damaged"),
+    ],
+)
+def test_what_is_missing_or_damaged_within_is_seen(mime: str, data: bytes, said: str) -> None:
+    """The last frame, frames that were promised or numbered, checksums, pieces that the index points to."""
+    assert said in str(fault(mime, data))
+
+
+@pytest.mark.parametrize("name", ["mp3", "aac", "flac", "opus of many pages", "m4a", "wav", "aiff"])
+def test_no_damage_breaks_the_readers(name: str) -> None:
+    """Whatever is in the bytes, an answer comes."""
+    data, mime = KNOWN[name]
+    dice = random.Random(7)
+    for _ in range(2000):
+        changed = bytearray(data)
+        for _ in range(dice.randrange(1, 6)):
+            changed[dice.randrange(len(data))] = dice.choice((0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)))
+        fault(mime, bytes(changed))
+
+
+def test_what_stands_behind_the_sound_is_no_part_of_it() -> None:
+    """A tag behind the RIFF chunk is not read as another chunk."""
+    assert fault("audio/wav", making.wav() + b"TAG" + b"\xfe" * 125) is None
 
 
 def test_a_recording_of_open_length_is_whole() -> None:

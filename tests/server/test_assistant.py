@@ -10,10 +10,12 @@ import jsonschema
 import pytest
 
 from extract.server.engine import CallRules, Tool
+from extract.server.media import MAX_FILE
 from extract.server.search import Corpus
 from extract.server.tools import CallReader, calls_grammar
 from server.shapes import ANSWER, CHUNK
 from server.support import SEARCH, STRING, USER, WEATHER, Json, assistant, chunks, closed, form_c, joined
+from tests.media.making import pdf
 
 CALL = '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}}'
 ODD = '<tool_call>{"name": "f", "arguments": {"a": "}]\\\\\\"<tool_call>{", "b": [{}, {"c": 1}]}}'
@@ -243,6 +245,25 @@ def test_what_is_hidden_or_outside_is_not_searched(corpus: Path) -> None:
     assert ["corpus:/deep/hours.md"] == [passage.url for passage in found.search("clocks")]
     (cats,) = found.search("cats")
     assert ("corpus:/deep/a%20b.html", "Cats & dogs") == (cats.url, cats.title)
+
+
+def test_what_cannot_be_read_is_passed_over_with_a_warning(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files that are too large, PDFs without a text and files that will not open; the others are searched."""
+    (corpus / "large.txt").write_bytes(b"clocks " * (MAX_FILE // 7 + 1))
+    (corpus / "scan.pdf").write_bytes(pdf([""]))
+    (corpus / "torn.pdf").write_bytes(b"%PDF-1.4 clocks")
+    assert ["corpus:/deep/hours.md"] == [passage.url for passage in Corpus(corpus).search("clocks", 99)]
+    assert ["large.txt", "scan.pdf", "torn.pdf"] == sorted(line.split()[0] for line in caplog.messages)
+    assert any(f"larger than {MAX_FILE:,} bytes" in line for line in caplog.messages)
+
+
+def test_the_index_is_that_of_the_start(corpus: Path) -> None:
+    """It lives in memory, and nothing is written into the folder."""
+    before = sorted(corpus.rglob("*"))
+    found = Corpus(corpus)
+    assert before == sorted(corpus.rglob("*"))
+    (corpus / "new.txt").write_text("A zebra.")
+    assert ([], 1) == (found.search("zebra"), len(Corpus(corpus).search("zebra")))
 
 
 def test_the_words_of_the_corpus_are_harmless(corpus: Path) -> None:
