@@ -35,6 +35,22 @@ class Envelope:
         error = {self.code: code, self.message: message} | dict(self.more)
         return {self.holder: error} if self.holder else error
 
+    def error_in(self, document: Any) -> dict[str, Any] | None:
+        """The error's members, code and message under these names; None where the document is not written so."""
+        error = document.get(self.holder) if self.holder and isinstance(document, dict) else document
+        if not isinstance(error, dict) or self.code not in error or not isinstance(error.get(self.message), str):
+            return None
+        return error | {"code": error[self.code], "message": error[self.message]}
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What shows that an endpoint speaks this dialect, where its host is unknown and others have the same path."""
+
+    header: str | None = None  # of the answer to an empty request
+    refusals: frozenset[tuple[str, str, str | None]] = frozenset()  # likewise: code, type and param of its error
+    owner: str | None = None  # `owned_by` in the list of models
+
 
 _OPENAI_ERROR = Envelope(more={"type": None, "param": None})
 _OPENAI_LIMITS = tuple(
@@ -59,13 +75,15 @@ class DialectRules:
     efforts: Mapping[Effort, str] = field(default_factory=dict)  # reasoning_effort as it is sent, where not as it is
     include_thoughts: bool | None = None  # sent when the model does not say; None: nothing is sent
     search_tool: Mapping[str, Any] | None = field(default_factory=_search_tool)  # None: it has no search
-    search_with_schema: bool = False  # search and response_format together need no flag of the model
+    search_with_schema: bool = False  # its own page has search and response_format in one request
     stream_usage: bool = True  # a stream is asked for its usage
     finish_optional: bool = False  # a whole answer need not say that it is finished
     models_path: str | None = "/models"  # after the base URL; None: it has no list
     balance_path: str | None = None  # after the base URL; None: it does not say
-    limit_headers: tuple[str, ...] = ()
-    envelopes: tuple[Envelope, ...] = (_OPENAI_ERROR,)
+    balance_field: str = "remain_balance"  # of what is served there
+    limit_headers: tuple[str, ...] = ()  # its own; those of its upstream may stand beside them
+    envelopes: tuple[Envelope, ...] = (_OPENAI_ERROR,)  # how it writes errors itself; looked for first
+    signs: Signs = Signs()
 
     def path_for(self, model: str) -> str:
         """The path of a request, the model's name quoted. Raises ConfigError for a name that no path can hold."""
@@ -80,6 +98,7 @@ DIALECTS: dict[Dialect, DialectRules] = {
         model_in_body=True,
         form="C",
         hosts=("api.openai.com",),
+        documented=frozenset(_OPTIONAL_FIELDS) - {"include_thoughts"},
         limit_headers=_OPENAI_LIMITS,
     ),
     "toapis": DialectRules(
@@ -95,6 +114,15 @@ DIALECTS: dict[Dialect, DialectRules] = {
             "X-RateLimit-Reset",
             "X-RateLimit-Category",
         ),
+        signs=Signs(
+            header="x-ratelimit-category",
+            refusals=frozenset(
+                {
+                    ("invalid_request_error", "invalid_request_error", "messages"),
+                    ("unauthorized", "authentication_error", None),
+                }
+            ),
+        ),
     ),
     "kie": DialectRules(
         path="/{model}/v1/chat/completions",
@@ -105,9 +133,11 @@ DIALECTS: dict[Dialect, DialectRules] = {
         documented=frozenset({"reasoning_effort", "include_thoughts"}),
         efforts={"minimal": "low", "medium": "high"},  # the page has low and high
         include_thoughts=False,  # its own default is true, and thoughts are paid for
+        search_with_schema=True,
         stream_usage=False,  # the page lists its fields, and stream_options is none of them
         models_path=None,
         balance_path="/api/v1/chat/credit",
+        balance_field="data",
         envelopes=(Envelope(message="msg", holder=None, http_status=200, more={"data": None}),),
     ),
     "llamacpp": DialectRules(
@@ -117,6 +147,7 @@ DIALECTS: dict[Dialect, DialectRules] = {
         base_url=BASE_URLS["llamacpp"],
         documented=frozenset({"temperature", "top_p", "seed", "stop"}),
         search_tool=None,
+        signs=Signs(owner="llamacpp"),
     ),
 }
 
@@ -178,8 +209,9 @@ def body_fields(rules: DialectRules, model: Model) -> dict[str, Any]:
 
 
 def undocumented(rules: DialectRules, model: Model) -> tuple[str, ...]:
-    """The fields that the model sets and the dialect's own page does not know; they are sent all the same."""
-    return tuple(name for name in _OPTIONAL_FIELDS if getattr(model, name) is not None and name not in rules.documented)
+    """What the model sets and the dialect's own page does not know; it is sent all the same."""
+    fields = [name for name in _OPTIONAL_FIELDS if getattr(model, name) is not None and name not in rules.documented]
+    return (*fields, *(["search_with_schema"] if model.search_with_schema and not rules.search_with_schema else []))
 
 
 def refuse_exclusions(model: Model, has_tools: bool, has_schema: bool, rules: DialectRules) -> None:
@@ -196,8 +228,9 @@ def refuse_exclusions(model: Model, has_tools: bool, has_schema: bool, rules: Di
             "functions and response_format exclude each other in one request",
             hint="ask with the tools first, and then once more, without tools, for the structured answer",
         )
-    if model.search and has_schema and not (model.search_with_schema or rules.search_with_schema):
+    if model.search and has_schema and not model.search_with_schema:
+        known = "as the page of this dialect does" if rules.search_with_schema else "which its page does not have"
         raise ConfigError(
             f"not every gateway takes {SEARCH} and response_format in one request",
-            hint="Model(search_with_schema=True) sends both; look with extract probe whether the endpoint takes them",
+            hint=f"Model(search_with_schema=True) sends both, {known}; extract probe shows whether they are taken",
         )

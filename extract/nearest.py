@@ -1,11 +1,12 @@
-"""The examples most like a record: BM25 over words, word pairs and letter runs, in memory, no model."""
+"""What is most like another: examples like a record (BM25 over words, word pairs and letter runs), a name misspelt."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 
 _WORD = re.compile(r"\w+")
@@ -36,6 +37,13 @@ class Nearest:
             for index, weight in self._weights.get(term, ()):
                 scores[index] += weight
         return sorted(range(self._size), key=lambda index: -scores[index])[:number]
+
+
+def did_you_mean(name: str, names: Iterable[str], otherwise: str = "there are") -> str:
+    """A hint for a name that is none of `names`: the one most like it, else all of them after `otherwise`."""
+    known = list(names)
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"{otherwise}: {', '.join(known)}"
 
 
 def _terms(text: str) -> list[str]:

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from extract.dialects import DialectRules, refuse_exclusions, rules_of
 from extract.errors import ConfigError
 from extract.fingerprint import source_of
 from extract.ladder import Descent, Question
+from extract.nearest import did_you_mean
 from extract.parts import SplitFields, parts_of
 from extract.prompts import Prompt
 from extract.requests import RequestBuilder
@@ -243,7 +243,7 @@ def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -
     for name in pipeline.columns:
         if name not in source.columns:
             raise ConfigError(
-                f"{source.label} has no column {name!r} to pass through", hint=_close(name, source.columns)
+                f"{source.label} has no column {name!r} to pass through", hint=did_you_mean(name, source.columns)
             )
     names = [source.key_name, *(name for name in pipeline.columns if name != source.key)]
     for name in names:
@@ -282,7 +282,7 @@ def _check_path(code: str, path: str, shape: Shape) -> None:
         names = {item.name: item.shape for item in shape.fields}
         if step not in names:
             raise ConfigError(
-                f"the check {code} names a field {path!r} that the schema has not", hint=_close(step, names)
+                f"the check {code} names a field {path!r} that the schema has not", hint=did_you_mean(step, names)
             )
         shape = names[step]
 
@@ -293,11 +293,6 @@ def _check_budget(pipeline: Pipeline) -> None:
             "limits.max_cost_usd needs the model's prices",
             hint="set model.input_usd_per_million and model.output_usd_per_million",
         )
-
-
-def _close(name: str, names: Any) -> str:
-    close = get_close_matches(name, list(names), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names)}"
 
 
 def _typed(given: Mapping[str, str]) -> dict[str, Any]:

@@ -17,16 +17,20 @@ from extract.config import Model
 from extract.dialects import DialectRules, body_fields
 from extract.errors import PromptError
 from extract.media import Attachments, MediaError
-from extract.prompts import Example, Prompt
+from extract.prompts import Example, Prompt, message_json
 from extract.records import ChatRequest, Issue, Record, path_to
 from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, places
+from extract.schema.losses import BIG_ENUM
 from extract.schema.nodes import with_null_types
-from extract.schema.wire import BIG_ENUM
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
 
 MEDIA_TOKENS = 1000  # for one file: an image has some hundreds, a long PDF or film many thousands
 _BOUNDS = {"minimum": ge, "exclusiveMinimum": gt, "maximum": le, "exclusiveMaximum": lt}
+
+
+_NO_MESSAGES = b'"messages":[]'
+_Frame = tuple[bytes, bytes]
 
 
 class Unaskable(Exception):  # noqa: N818  # it says what the record is
@@ -63,11 +67,8 @@ class RequestBuilder:
             parts = self.attachments.parts_for(record) if self.attachments else {}
             messages, examples = self.prompt.fitted(record, parts)
             schema = self._narrowed(schema, examples)
-            form = self._response_format(schema)
-            body = to_json({**self._head, "messages": messages, **self._tail, **form})
-            named = body
-            if self.model.stream:  # the same request, and the same answer, whether it comes in pieces or not
-                named = to_json({**self._head, "messages": messages, **self._unstreamed, **form})
+            written = b",".join([message_json(message) for message in messages])
+            body, named = (before + written + after for before, after in self._frames(schema))
         except MediaError as error:
             raise Unaskable(error.issue) from error
         except PromptError as error:
@@ -109,7 +110,7 @@ class RequestBuilder:
 
     def _wire_answer(self, number: int, example: Example) -> JsonSchema:
         answer = self._in_answer_form(copy.deepcopy(dict(example.answer)))
-        if self.schema.profile == "function":
+        if self.schema.profile == "function":  # also what was written in the form of the wire, with its nulls
             answer = _without_nulls(answer, self.schema.shape)
         record = Record(key=number, position=number - 1, cells=example.record)
         for path, shape in self.schema.bindings:
@@ -141,6 +142,20 @@ class RequestBuilder:
         if len(fitting) > 1:
             raise PromptError(f"{place}: {value!r} stands there more than once", hint=f"write one of {fitting}")
         return fitting[0]
+
+    def _frames(self, schema: JsonSchema) -> tuple[_Frame, _Frame]:
+        """What stands around the messages, on the wire and for the name."""
+        return self._own_frames if schema is self.schema.wire_schema else self._frames_for(schema)
+
+    @cached_property
+    def _own_frames(self) -> tuple[_Frame, _Frame]:
+        return self._frames_for(self.schema.wire_schema)
+
+    def _frames_for(self, schema: JsonSchema) -> tuple[_Frame, _Frame]:
+        """Streamed or not, a request has one name: it is the same question, and the same answer."""
+        form = self._response_format(schema)
+        sent = _frame({**self._head, "messages": [], **self._tail, **form})
+        return sent, _frame({**self._head, "messages": [], **self._unstreamed, **form}) if self.model.stream else sent
 
     @cached_property
     def _head(self) -> dict[str, Any]:
@@ -207,6 +222,12 @@ class RequestBuilder:
             node = node_at(schema, path)
             node |= _enum_of(found, "null" in node["type"])
         # above the limit the field goes plain, and the judge refuses what the record does not hold
+
+
+def _frame(body: dict[str, Any]) -> _Frame:
+    """A body cut in two where its messages go."""
+    before, mark, after = to_json(body).partition(_NO_MESSAGES)  # a text within JSON has no bare quotation marks
+    return before + mark[:-1], mark[-1:] + after
 
 
 def _without_nulls(answer: Any, shape: Shape) -> Any:

@@ -2,84 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import from_json
 
+from extract.dialects import settled, undocumented
 from extract.journal import Answer, Journal
 from extract.ladder import Climb, Ladder
 from extract.pipeline import Prepared
-from extract.records import ChatRequest, Issue
+from extract.records import ChatRequest, Issue, Record
 from extract.requests import Unaskable, estimated_tokens
-from extract.tools import Toolbox, _Work
+from extract.tools import Toolbox, first_round
+
+
+@dataclass
+class _Survey:
+    """What the records seen so far would ask."""
+
+    prepared: Prepared
+    lookup: Callable[[str], Answer | None]
+    looks_down: bool  # the journal has answers to requests that demand less
+    asked: set[str] = field(default_factory=set)
+    answered: int = 0
+    tokens: int = 0
+    rounds: dict[str, int] = field(default_factory=dict)  # the first of each record: hash and tokens
+    unaskable: list[tuple[Any, Issue]] = field(default_factory=list)
+    first: ChatRequest | None = None  # what is sent first
+
+    def __post_init__(self) -> None:
+        questions = enumerate(self.prepared.questions)
+        self._ladders = [Ladder(each, number, looks_down=self.looks_down) for number, each in questions]
+
+    def look(self, record: Record) -> None:
+        """Count what one record asks that no record before it did, and no journal answers."""
+        try:
+            steps = [Climb(ladder, record).look(self.lookup) for ladder in self._ladders]
+        except Unaskable as error:
+            self.unaskable.append((record.key, error.issue))
+            return
+        self.first = self.first or self._opening(steps[0].request)
+        missing = {step.request.hash: step.request for step in steps if step.answer is None}
+        fresh = {name: request for name, request in missing.items() if name not in self.asked}
+        self.answered += not fresh
+        self.asked |= fresh.keys()
+        self.tokens += sum(map(estimated_tokens, fresh.values()))
+        if not self.prepared.toolbox.is_empty:
+            before = map(self._opening, fresh.values())
+            self.rounds |= {request.hash: estimated_tokens(request) for request in before}
+
+    def _opening(self, request: ChatRequest) -> ChatRequest:
+        toolbox = self.prepared.toolbox
+        return request if toolbox.is_empty else first_round(request, toolbox)
+
+    @property
+    def input_tokens(self) -> tuple[int, int]:
+        """Estimated: at least, with one round a record, and with all rounds that it may take."""
+        first = sum(self.rounds.values())
+        more = (_rounds_at_most(self.prepared.toolbox) - 1) * first  # the prompt goes with every round
+        return self.tokens + first, self.tokens + first + more
+
+    @property
+    def output_tokens(self) -> int:
+        """At most."""
+        requests = len(self.asked) + _rounds_at_most(self.prepared.toolbox) * len(self.rounds)
+        return requests * self.prepared.pipeline.model.max_tokens
 
 
 def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
     """The survey as JSON data; a journal tells which requests have their answers already. Raises InputError."""
     scan = prepared.source.scan()
-    answered = tokens = 0
-    asked: set[str] = set()
-    rounds: dict[str, int] = {}  # the first of each record: hash and tokens
-    toolbox = prepared.toolbox
-    unaskable: list[tuple[Any, Issue]] = []
-    first: dict[str, Any] | None = None
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(journal_path)) if journal_path else None
-        lookup = journal.lookup if journal else _nothing
-        looks_down = journal is not None and journal.has_relaxed()
-        ladders = [Ladder(each, number, looks_down=looks_down) for number, each in enumerate(prepared.questions)]
-        for record in prepared.source.records():
-            try:
-                steps = [Climb(ladder, record).look(lookup) for ladder in ladders]
-            except Unaskable as error:
-                unaskable.append((record.key, error.issue))
-                continue
-            if first is None:
-                opening = steps[0].request if toolbox.is_empty else _first_round(steps[0].request, toolbox)
-                first = from_json(opening.body)
-            fresh = {step.request.hash: step.request for step in steps if step.answer is None}
-            answered += not fresh.keys() - asked
-            tokens += sum(estimated_tokens(fresh[name]) for name in fresh.keys() - asked)
-            if not toolbox.is_empty:
-                before = [_first_round(fresh[name], toolbox) for name in fresh.keys() - asked]
-                rounds |= {request.hash: estimated_tokens(request) for request in before}
-            asked |= fresh.keys()
-    model = prepared.pipeline.model
-    per_record = _rounds_at_most(toolbox)
-    tokens += sum(rounds.values())
-    more = (per_record - 1) * sum(rounds.values())  # the prompt goes with every round
-    most = (len(asked) + per_record * len(rounds)) * model.max_tokens
-    cap = prepared.pipeline.limits.max_cost_usd
-    low = model.cost_usd(tokens, 0)
-    warnings = [] if prepared.endpoint.is_set else ["no endpoint is set: a run would be refused"]
-    if cap is not None and low is not None and low > cap:
-        warnings.append(
-            f"the input alone costs more than limits.max_cost_usd ({cap}): the run would stop before its end"
+        found = _Survey(
+            prepared, journal.lookup if journal else _nothing, journal is not None and journal.has_relaxed()
         )
-    warnings += _schema_warnings(prepared)
+        for record in prepared.source.records():
+            found.look(record)
+    return _as_data(found, scan.count)
+
+
+def _as_data(found: _Survey, records: int) -> dict[str, Any]:
+    prepared, model = found.prepared, found.prepared.pipeline.model
+    tokens, most_tokens = found.input_tokens
     return {
-        "warnings": warnings,
+        "warnings": _warnings(prepared, model.cost_usd(tokens, 0)),
         "source": prepared.source.label,
-        "records": scan.count,
-        "requests": len(asked),
+        "records": records,
+        "requests": len(found.asked),
         "requests_per_record": len(prepared.questions),
-        "rounds_per_record_at_most": per_record,
-        "tools": [str(each["function"]["name"]) for each in toolbox.declarations],
-        "answered": answered,
+        "rounds_per_record_at_most": _rounds_at_most(prepared.toolbox),
+        "tools": [str(each["function"]["name"]) for each in prepared.toolbox.declarations],
+        "answered": found.answered,
         "quarantined_unasked": [
-            {"key": key, "reason": issue.code, "message": issue.message} for key, issue in unaskable
+            {"key": key, "reason": issue.code, "message": issue.message} for key, issue in found.unaskable
         ],
         "input_tokens_estimate": tokens,
-        "output_tokens_at_most": most,
-        "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(tokens + more, most)],
+        "output_tokens_at_most": found.output_tokens,
+        "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(most_tokens, found.output_tokens)],
         "model": prepared.model_name,
         "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
         "schema_size": asdict(prepared.schema.size),
         "losses": list(prepared.losses()),
-        "first_request": first,
+        "first_request": from_json(found.first.body) if found.first else None,
     }
 
 
@@ -90,15 +118,30 @@ def _rounds_at_most(toolbox: Toolbox) -> int:
     return 1 if toolbox.search else toolbox.rounds
 
 
-def _first_round(request: ChatRequest, toolbox: Toolbox) -> ChatRequest:
-    """The request that goes first, with the tools; it is only looked at, so there is nobody to send it."""
-    nobody = cast("Any", None)
-    return _Work(nobody, toolbox, nobody, nobody, request, from_json(request.body)).round()
-
-
 def _nothing(_: str) -> Answer | None:
     """What a journal holds that is not there."""
     return None
+
+
+def _warnings(prepared: Prepared, low: float | None) -> list[str]:
+    """What stands in the way of a run; `low`: the least that it costs, in USD."""
+    found = [] if prepared.endpoint.is_set else ["no endpoint is set: a run would be refused"]
+    cap = prepared.pipeline.limits.max_cost_usd
+    if cap is not None and low is not None and low > cap:
+        found.append(f"the input alone costs more than limits.max_cost_usd ({cap}): the run would stop before its end")
+    return [*found, *_dialect_warnings(prepared), *_schema_warnings(prepared)]
+
+
+def _dialect_warnings(prepared: Prepared) -> list[str]:
+    """What is set that the endpoint may refuse or pass over; the local model takes whatever we have."""
+    names = undocumented(prepared.build.dialect, prepared.pipeline.model)
+    if not names or prepared.endpoint.is_local:
+        return []
+    said = ", ".join(f"model.{name}" for name in names)
+    dialect = settled(prepared.endpoint).dialect
+    return [
+        f"the page of the dialect {dialect} does not have {said}: sent all the same, extract probe shows the effect"
+    ]
 
 
 def _schema_warnings(prepared: Prepared) -> list[str]:

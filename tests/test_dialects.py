@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from extract.dialects import (
     undocumented,
 )
 from extract.errors import ConfigError, ErrorClass
+from extract.testing import Reply, ScriptedServer, completion
+from tests.client.test_exchange import ask, refused
 
 ALL = pytest.mark.parametrize("name", DIALECTS)
 FULL = Model(
@@ -50,9 +53,9 @@ def test_the_dialects_are_told_apart_by_these_facts() -> None:
     assert DEFAULT_BASE_URL == Endpoint(dialect="toapis").base_url == Endpoint().base_url
 
 
-def test_no_dialect_takes_search_with_a_schema_or_an_unfinished_answer_by_itself() -> None:
-    """Both only where somebody says so: the dialects disagree, and an answer that is cut off looks the same."""
-    assert {False} == {rules.search_with_schema or rules.finish_optional for rules in DIALECTS.values()}
+def test_no_dialect_takes_an_unfinished_answer_by_itself() -> None:
+    """Only where somebody says so: an answer that is cut off looks the same."""
+    assert {False} == {rules.finish_optional for rules in DIALECTS.values()}
 
 
 @ALL
@@ -164,11 +167,14 @@ def test_extra_body_has_the_last_word() -> None:
 
 def test_fields_that_a_page_does_not_know_are_named() -> None:
     """They are sent all the same: the page may be behind its gateway."""
-    assert () == undocumented(DIALECTS["openai"], FULL)
+    assert ("include_thoughts",) == undocumented(DIALECTS["openai"], FULL)
     assert ("seed", "reasoning_effort", "include_thoughts") == undocumented(DIALECTS["toapis"], FULL)
     assert ("temperature", "top_p", "seed", "stop") == undocumented(DIALECTS["kie"], FULL)
     assert ("reasoning_effort", "include_thoughts") == undocumented(DIALECTS["llamacpp"], FULL)
     assert () == undocumented(DIALECTS["kie"], Model())
+    both = Model(search=True, search_with_schema=True)
+    found = {name: undocumented(rules, both) for name, rules in DIALECTS.items()}
+    assert {"kie": ()} == {name: fields for name, fields in found.items() if fields != ("search_with_schema",)}
 
 
 @pytest.mark.parametrize(
@@ -213,10 +219,16 @@ def test_what_the_pages_allow_passes(name: Dialect, model: Model, tools: bool, s
     refuse_exclusions(model, has_tools=tools, has_schema=schema, rules=DIALECTS[name])
 
 
-def test_a_dialect_may_take_search_with_a_schema_and_another_have_no_search() -> None:
-    """Both are data."""
-    both = DialectRules(path="/", model_in_body=True, form="C", search_with_schema=True)
-    refuse_exclusions(Model(search=True), has_tools=False, has_schema=True, rules=both)
+@pytest.mark.parametrize(("name", "words"), [("kie", "as the page of this dialect does"), ("toapis", "does not have")])
+def test_search_with_a_schema_is_refused_in_the_light_of_the_page(name: Dialect, words: str) -> None:
+    """Gateways of one dialect disagree, so it has to be said even where the page has both."""
+    with pytest.raises(ConfigError, match="response_format in one request") as caught:
+        refuse_exclusions(Model(search=True), has_tools=False, has_schema=True, rules=DIALECTS[name])
+    assert words in (caught.value.hint or "")
+
+
+def test_a_dialect_may_have_no_search() -> None:
+    """It is data."""
     with pytest.raises(ConfigError, match="no search"):
         refuse_exclusions(Model(search=True), has_tools=False, has_schema=False, rules=DIALECTS["llamacpp"])
     refuse_exclusions(Model(), has_tools=True, has_schema=False, rules=DIALECTS["llamacpp"])
@@ -310,6 +322,68 @@ def test_errors_in_the_dialects_envelope_are_read(name: Dialect, code: int, kind
         assert found.message.endswith(": it failed")
 
 
+@pytest.mark.parametrize(
+    ("name", "document", "expected"),
+    [
+        ("kie", {"code": 402, "msg": "no", "data": None, "error": {"trace": "a1"}}, (ErrorClass.BALANCE, "no")),
+        ("kie", {"code": 429, "msg": "slow", "detail": {"trace": "a1"}}, (ErrorClass.RATE, "slow")),
+        ("kie", {"code": 200, "msg": "success", "error": {"code": 401, "message": "no"}}, (ErrorClass.AUTH, "no")),
+        ("kie", {"error": {"code": 401, "message": "no"}}, (ErrorClass.AUTH, "no")),
+        ("kie", [{"error": {"code": 429, "message": "slow"}}], (ErrorClass.RATE, "slow")),
+        ("toapis", {"code": 402, "msg": "no", "data": None}, (ErrorClass.BALANCE, "no")),
+        ("toapis", {"error": {"code": 402, "message": "no"}, "code": 500, "msg": "it"}, (ErrorClass.BALANCE, "no")),
+    ],
+)
+def test_the_dialects_own_envelope_is_looked_for_first(
+    name: Dialect, document: Any, expected: tuple[ErrorClass, str]
+) -> None:
+    """What a gateway writes beside its own error is no cause; all other envelopes are understood still."""
+    found = error_from(200, {}, json.dumps(document).encode(), dialect=DIALECTS[name])
+    assert (expected[0], f"200: {expected[1]}") == (found.kind, found.message)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_client_reads_errors_as_its_dialect_writes_them(stream: bool) -> None:
+    """Whole or as an event of a stream; another dialect takes the same bytes for a passing fault."""
+    error = {"code": 402, "msg": "no", "data": None, "error": {"trace": "a1"}}
+    reply = Reply(b"data: " + json.dumps(error).encode() + b"\n\n" if stream else error)
+    with ScriptedServer(lambda call: reply) as server:
+        kinds = [refused(server.endpoint(dialect=name)).kind for name in ("kie", "openai")]
+    assert [ErrorClass.BALANCE, ErrorClass.TRANSIENT] == kinds
+
+
+@pytest.mark.parametrize(("name", "wait"), [("toapis", 2), ("openai", 60)])
+def test_the_client_waits_for_its_dialects_own_allowance(name: Dialect, wait: float) -> None:
+    """A gateway passes on the headers of its upstream, whose allowance is another."""
+    headers = {"X-RateLimit-Limit": "300", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "2"}
+    headers |= {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "60s"}
+    reply = Reply({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, 429, headers=headers)
+    with ScriptedServer(lambda call: reply) as server:
+        assert wait == refused(server.endpoint(dialect=name)).retry_after
+
+
+def test_allowances_that_only_the_upstream_has_count_too() -> None:
+    """Of each unit the dialect's own headers, else whatever there is."""
+    headers = {"X-RateLimit-Remaining": "5", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7s"}
+    found = limits_in(headers, own=DIALECTS["toapis"].limit_headers)
+    assert {"tokens": (0, 7), "requests": (5, None)} == {
+        unit: (window.remaining, window.reset) for unit, window in found.windows.items()
+    }
+
+
+@pytest.mark.parametrize(("optional", "expected"), [(True, "stop"), (False, None)])
+def test_a_dialect_may_leave_out_the_finish_reason(
+    monkeypatch: pytest.MonkeyPatch, optional: bool, expected: str | None
+) -> None:
+    """Its data alone decide, where the endpoint says nothing."""
+    monkeypatch.setitem(DIALECTS, "openai", replace(DIALECTS["openai"], finish_optional=optional))
+    with ScriptedServer(lambda call: Reply(completion({"a": 1}, finish_reason=None))) as server:
+        if expected:
+            assert expected == ask(server.endpoint()).finish_reason
+        else:
+            assert refused(server.endpoint()).retryable
+
+
 def test_the_envelopes_are_those_of_the_pages() -> None:
     """KIE's is HTTP 200, all others are OpenAI's."""
     assert {"code": 401, "msg": "no", "data": None} == DIALECTS["kie"].envelopes[0].body(401, "no")
@@ -323,5 +397,5 @@ def test_the_limit_headers_of_each_dialect_are_ones_that_are_read() -> None:
     """Every name of a number gives one."""
     for rules in DIALECTS.values():
         for name in rules.limit_headers:
-            found = limits_in({name: "5s" if "reset" in name.lower() else "5"})
+            found = limits_in({name: "5s" if "reset" in name.lower() else "5"}, own=rules.limit_headers)
             assert (found.category is not None) if name.endswith("Category") else found.windows

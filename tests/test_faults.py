@@ -14,6 +14,7 @@ import pytest
 
 from extract.errors import ErrorClass
 from extract.faults import FAULTS, NOT_SHOWN, PROFILES, Dealer, Fault, Profile, Turn, UnknownFault, named, profile_of
+from extract.faults.wire import chunks_of
 from extract.testing import FaultServer, completion
 from tests.wire_client import Seen, ask
 
@@ -412,3 +413,12 @@ def test_rates_are_shares() -> None:
     for rates in ({"Q1": 0.7, "Q2": 0.4}, {"Q1": -0.1}):
         with pytest.raises(ValueError, match="shares"):
             Profile("mine", rates)
+
+
+def test_a_fault_has_the_same_bytes_in_every_process() -> None:
+    """The members of a message come in their order, not in that of a set."""
+    names = [f"member_{number}" for number in range(20)]
+    message = {"role": "assistant", **dict.fromkeys(names, "x"), "content": "y"}
+    chunks = chunks_of({"choices": [{"message": message, "finish_reason": "stop"}]})
+    deltas = [name for chunk in chunks for name in chunk["choices"][0]["delta"]]
+    assert names == [name for name in deltas if name in names]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extract.nearest import Nearest
+from extract.nearest import Nearest, did_you_mean
+
+
+def test_a_misspelt_name_is_told_with_the_one_it_may_be() -> None:
+    """Else with all there are."""
+    assert "did you mean 'total'?" == did_you_mean("totla", iter(["name", "total"]))
+    assert "there are: a, b" == did_you_mean("zzz", ["a", "b"])
+    assert "the source has: a" == did_you_mean("zzz", {"a": 1}, "the source has")
 
 
 def test_the_closest_comes_first() -> None:

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def test_an_obedient_endpoint_is_found_so_for_at_most_twenty_requests() -> None:
         "chat": "yes",
         "usage": "yes",
         "models": "yes",
+        "balance": "no",
         **{f"response_format {form}": "enforced" for form in "ABC"},
         "json_object": "yes",
         "streaming": "yes",
@@ -212,6 +214,103 @@ def test_llama_cpp_says_what_it_is() -> None:
     models = {"object": "list", "data": [{"id": "m", "owned_by": "llamacpp"}]}
     with ScriptedServer(lambda call: Reply(models) if call.path.endswith("models") else obedient(call)) as server:
         assert "llamacpp" == asyncio.run(settle(server.endpoint(dialect="auto"), "m")).dialect
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers"),
+    [
+        (400, {"code": "invalid_request_error", "type": "invalid_request_error", "param": "messages"}, {}),
+        (401, {"code": "unauthorized", "type": "authentication_error"}, {}),
+        (429, {"code": "rate_limit_exceeded"}, {"X-RateLimit-Category": "chat"}),
+    ],
+)
+def test_toapis_shows_itself_in_its_refusal(status: int, error: dict[str, Any], headers: dict[str, str]) -> None:
+    """At an unknown host: one empty request, refused as its page has it, or with a header that only it has."""
+    refusal = Reply({"error": {"message": "no", **error}}, status, headers=headers)
+    with ScriptedServer(lambda call: refusal) as server:
+        assert "toapis" == asyncio.run(settle(server.endpoint(dialect="auto"), "m")).dialect
+        assert 1 == len(server.calls)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "invalid_request_error", "type": "invalid_request_error", "param": None},  # DeepSeek
+        {"code": None, "type": "invalid_request_error", "param": "messages"},
+        {"code": 400, "type": {"a": 1}, "param": []},
+        "text",
+        None,
+    ],
+)
+def test_what_others_say_too_is_no_sign(error: Any) -> None:
+    with ScriptedServer(lambda call: Reply({"error": error}, 400)) as server:
+        assert "openai" == asyncio.run(settle(server.endpoint(dialect="auto"), "m")).dialect
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", {"data": 3}, {"data": [3, {"owned_by": ["llamacpp"]}]}])
+def test_a_list_of_models_may_be_anything(body: Any) -> None:
+    def script(call: Call) -> Any:
+        return Reply(body) if call.path.endswith("models") else Reply({"error": {"message": "no"}}, 400)
+
+    with ScriptedServer(script) as server:
+        assert "openai" == asyncio.run(settle(server.endpoint(dialect="auto"), "m")).dialect
+
+
+@pytest.mark.parametrize(
+    ("dialect", "served", "expected"),
+    [
+        ("kie", {"code": 200, "msg": "success", "data": 100}, ("yes", "100 left")),
+        ("kie", {"code": 401, "msg": "no", "data": None}, ("no", "no answer that can be read")),
+        ("toapis", {"success": True, "remain_balance": 12.5, "unlimited_quota": False}, ("yes", "12.5 left")),
+        ("toapis", {"success": True, "remain_balance": -1, "unlimited_quota": True}, ("yes", "no limit")),
+        ("kie", {"code": 401, "msg": "no", "data": 0}, ("no", "no answer that can be read")),
+        ("toapis", b'{"remain_balance": 1%s}' % (b"0" * 400), ("no", "no answer that can be read")),
+        ("toapis", b'{"remain_balance": NaN}', ("no", "no answer that can be read")),
+        ("toapis", {"remain_balance": True}, ("no", "no answer that can be read")),
+        ("toapis", b"<html>", ("no", "no answer that can be read")),
+        ("toapis", NO_PATH, ("no", "status 404")),
+        ("openai", {"remain_balance": 1}, ("no", "the dialect has no place for it")),
+    ],
+)
+def test_the_balance_is_told_where_it_is_served(dialect: str, served: Any, expected: tuple[str, str]) -> None:
+    """At the path and in the field of the dialect; for one request within the bound."""
+
+    def script(call: Call) -> Any:
+        if call.path.endswith(("/balance", "/api/v1/chat/credit")):
+            return served if isinstance(served, Reply) else Reply(served)
+        return obedient(call)
+
+    with ScriptedServer(script) as server:
+        report = asked(server, dialect)
+        assert [report.requests, True] == [len(server.calls), report.requests <= MOST]
+    found = next(finding for finding in report.findings if finding.name == "balance")
+    assert expected == (found.verdict, found.detail)
+
+
+def test_limits_are_those_of_the_dialect() -> None:
+    """Not those that a gateway passes on from its upstream."""
+    headers = {"X-RateLimit-Limit": "300", "x-ratelimit-limit-requests": "9", "x-ratelimit-limit-tokens": "50"}
+
+    def script(call: Call) -> Any:
+        return replace(answer, headers=headers) if isinstance(answer := obedient(call), Reply) else answer
+
+    with ScriptedServer(script) as server:
+        found = {name: asked(server, name).limits for name in ("toapis", "openai")}
+    assert [300, 9] == [found[name]["requests"]["limit"] for name in ("toapis", "openai")]
+    assert {50} == {limits["tokens"]["limit"] for limits in found.values()}
+
+
+def test_auto_stays_within_the_bound() -> None:
+    """Settling the dialect counts too; the list of models is asked for once."""
+    lists: list[str] = []
+
+    def script(call: Call) -> Any:
+        lists.extend([call.path] if call.path.endswith("/models") else [])
+        return obedient(call)
+
+    with ScriptedServer(script) as server:
+        assert "openai" == asyncio.run(probe(server.endpoint(dialect="auto"), "m")).dialect
+        assert (1, True) == (len(lists), len(server.calls) <= MOST)
 
 
 def test_a_kept_probe_counts_before_the_host() -> None:

@@ -397,3 +397,28 @@ def test_a_text_is_no_list(given: dict[str, Any], message: str) -> None:
     """Its letters would be taken for columns."""
     with pytest.raises(PromptError, match=message):
         Prompt(user="{{ text }}", **given)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "a\r\nb", 0, 1.5, True, Decimal("1.50"), dt.date(2026, 1, 2), ["x"], {"a": 1}, float("nan")]
+)
+@pytest.mark.parametrize(
+    "text", ["{{ a }}", "x\n{{ a }}\r\n{# not said #}{{ a }}\n", "{%- raw %}{{ a }}{% endraw %} {{ a }}"]
+)
+def test_a_template_of_texts_and_columns_says_what_jinja_says(text: str, value: Any) -> None:
+    """It is joined without Jinja; a template with more in it is not."""
+    plain, whole = Prompt(user=text), Prompt(user=text + "{% if true %}{% endif %}")
+    assert plain._user.pieces
+    assert () == whole._user.pieces
+    record = Record(key=1, position=0, cells={"a": value})
+    assert plain.messages(record) == whole.messages(record)
+
+
+@pytest.mark.parametrize("cells", [{}, {"a": b"x"}])
+def test_what_cannot_be_said_is_told_in_the_same_words(cells: dict[str, Any]) -> None:
+    said = []
+    for text in ("{{ a }}", "{{ a }}{% if true %}{% endif %}"):
+        with pytest.raises(PromptError) as caught:
+            Prompt(user=text).messages(Record(key=1, position=0, cells=cells))
+        said.append(str(caught.value))
+    assert said[0] == said[1]

@@ -66,6 +66,40 @@ def test_a_search_is_one_more_request(tmp_path: Path) -> None:
     assert (0, 300) == (both["rounds_per_record_at_most"], both["output_tokens_at_most"])
 
 
+@pytest.mark.parametrize(
+    ("dialect", "model", "named"),
+    [
+        (
+            "kie",
+            Model(temperature=0, stop=["x"], reasoning_effort="low"),
+            "kie does not have model.temperature, model.stop:",
+        ),
+        ("toapis", Model(temperature=0, seed=1), "toapis does not have model.seed:"),
+        ("toapis", Model(search=True, search_with_schema=True), "toapis does not have model.search_with_schema:"),
+        ("kie", Model(search=True, search_with_schema=True), None),
+        ("openai", Model(temperature=0, seed=1, reasoning_effort="low"), None),
+        ("kie", Model(), None),
+    ],
+)
+def test_what_the_dialects_page_does_not_have_is_named(
+    tmp_path: Path, dialect: Any, model: Model, named: str | None
+) -> None:
+    """A gateway may pass over it without a word."""
+    endpoint = Endpoint(base_url="https://example.invalid/v1", dialect=dialect)
+    prepared = prepare_run(pipeline(model=model), rows_csv(tmp_path / "items.csv", 1), endpoint=endpoint)
+    found = survey(prepared, None)
+    assert int(named is not None) == len(found["warnings"])
+    assert named is None or named in found["warnings"][0]
+    assert named is None or f"warning: {found['warnings'][0]}" in survey_text(found)
+
+
+def test_the_local_model_is_not_warned_of(tmp_path: Path) -> None:
+    """What its dialect's page does not have, our own server may."""
+    model = Model(include_thoughts=True)
+    flow, source = pipeline(model=model), rows_csv(tmp_path / "items.csv", 1)
+    assert [] == survey(prepare_run(flow, source, endpoint=Endpoint.local()), None)["warnings"]
+
+
 def test_parts_of_a_record_share_their_rounds(tmp_path: Path) -> None:
     changes = {"schema": Other, "split_fields": 3, "tools": [find_number], "limits": Limits(tool_rounds=2)}
     found = found_of(tmp_path, model=Model(max_tokens=100), **changes)

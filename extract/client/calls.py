@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from extract.client.values import listed, objects_in, part_of
+
 
 class _Pairs(dict[str, Any]):
     """An object that still knows the members of which a dict keeps only the last."""
@@ -41,10 +43,10 @@ def with_texts(document: Any, text: bytes) -> Any:
 
 def _objects(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
     """Where arguments are no text."""
-    for choice in _dicts(document.get("choices") if isinstance(document, dict) else None):
-        for said in _dicts([choice.get("delta"), choice.get("message")]):
-            called = (function for call in _dicts(said.get("tool_calls")) for function in _functions(call))
-            for function in _dicts([said.get("function_call"), *called]):
+    for choice in objects_in(document.get("choices") if isinstance(document, dict) else None):
+        for said in objects_in([choice.get("delta"), choice.get("message")]):
+            called = (function for call in objects_in(said.get("tool_calls")) for function in _functions(call))
+            for function in objects_in([said.get("function_call"), *called]):
                 for name in ("arguments", "input"):
                     if function.get(name) and not isinstance(function[name], str):
                         yield function, name
@@ -52,10 +54,6 @@ def _objects(document: Any) -> Iterator[tuple[dict[str, Any], str]]:
 
 def _functions(call: Mapping[str, Any]) -> tuple[Any, Any]:
     return call.get("function"), call.get("custom")
-
-
-def _dicts(values: Any) -> Iterator[dict[str, Any]]:
-    return (value for value in (values if isinstance(values, list) else ()) if isinstance(value, dict))
 
 
 def _text(value: Any) -> str:
@@ -79,9 +77,8 @@ class Calls:
 
     def take(self, delta: Mapping[str, Any]) -> bool:
         """Whether there was anything."""
-        pieces = delta.get("tool_calls")
         found = False
-        for place, piece in enumerate(pieces if isinstance(pieces, list) else ()):
+        for place, piece in enumerate(listed(delta.get("tool_calls"))):
             if isinstance(piece, dict):
                 self._join(self._call(place, piece), piece.get("function") or piece.get("custom"))
                 found = True
@@ -130,8 +127,7 @@ class Calls:
 
 
 def _named(piece: Mapping[str, Any]) -> bool:
-    function = piece.get("function")
-    return isinstance(function, dict) and bool(function.get("name"))
+    return bool(part_of(piece, "function").get("name"))
 
 
 def _joined_call(call: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from extract import errors
@@ -25,9 +26,10 @@ from extract.client.envelope import (
     status_of,
 )
 from extract.client.headers import duration, limits_in, lowered, retry_after, wait_in
+from extract.dialects import DialectRules
 from extract.errors import APIError, ErrorClass
 
-__all__ = ["MAX_BODY", "RULES", "Rule", "error_from", "has_error", "retry_after"]
+__all__ = ["ADDRESS_HINT", "MAX_BODY", "RULES", "Rule", "error_from", "has_error", "invalid", "retry_after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ _MEDIA_HINT = "the provider cannot fetch this file; send its bytes, or an addres
 _SCHEMA_HINT = "ask for the fields in several requests (Pipeline(split_fields=2)), or make the schema smaller"
 _OUTPUT_HINT = "what the model wrote is refused by its own provider; simplify the schema or the tools"
 _ROOM_HINT = "raise model.max_tokens; thoughts count too"
-_URL_HINT = "is EXTRACT_BASE_URL the address of a chat-completions API?"
+ADDRESS_HINT = "is EXTRACT_BASE_URL the address of a chat-completions API?"
 _REDIRECT_HINT = (
     "the endpoint redirects; a key is never sent across a redirect, set EXTRACT_BASE_URL to the final address"
 )
@@ -74,122 +76,93 @@ _AUTH, _BALANCE, _CONFIG = ErrorClass.AUTH, ErrorClass.BALANCE, ErrorClass.CONFI
 _REQUEST, _RATE, _TRANSIENT = ErrorClass.REQUEST, ErrorClass.RATE, ErrorClass.TRANSIENT
 _SHORT_WAIT = 300.0  # seconds; a rolling quota of the day that opens again so soon is a matter of pace
 
+# what an answer can mean; each rule says by which codes, statuses or words
+_WRONG_KEY = partial(Rule, _AUTH, errors.AuthenticationError, hint=_KEY_HINT)
+_EMPTY_ACCOUNT = partial(Rule, _BALANCE, errors.InsufficientBalanceError, hint=_BALANCE_HINT)
+_DAY_USED_UP = partial(Rule, _BALANCE, errors.InsufficientBalanceError, hint=_DAY_HINT)
+_NO_ACCESS = partial(Rule, _CONFIG, errors.PermissionDeniedError, hint=_ACCESS_HINT)
+_NO_MODEL = partial(Rule, _CONFIG, errors.NotFoundError, hint=_MODEL_HINT)
+_REDIRECT = partial(Rule, _CONFIG, errors.APIError, hint=_REDIRECT_HINT)
+_BAD_REQUEST = partial(Rule, _REQUEST, errors.BadRequestError)
+_LONG = partial(Rule, _REQUEST, errors.BadRequestError, code=errors.TOO_LONG, hint=_LONG_HINT)
+_NO_MEDIA = partial(Rule, _REQUEST, errors.BadRequestError, code=errors.MEDIA_UNREACHABLE, hint=_MEDIA_HINT)
+_REFUSED_CONTENT = partial(Rule, ErrorClass.POLICY, errors.ContentPolicyError, hint=_POLICY_HINT)
+_LARGE_SCHEMA = partial(Rule, ErrorClass.SCHEMA, errors.BadRequestError, hint=_SCHEMA_HINT)
+_BAD_OUTPUT = partial(Rule, ErrorClass.OUTPUT, errors.OutputError, hint=_OUTPUT_HINT)
+_NO_ROOM = partial(Rule, ErrorClass.OUTPUT, errors.OutputError, hint=_ROOM_HINT)
+_LIMITED = partial(Rule, _RATE, errors.RateLimitError)
+_PASSING = partial(Rule, _TRANSIENT, errors.ServerError)
+
 RULES: tuple[Rule, ...] = (
     # codes, and the statuses that go with them
-    Rule(
-        _BALANCE,
-        errors.InsufficientBalanceError,
-        _codes(
+    _EMPTY_ACCOUNT(
+        codes=_codes(
             "insufficient_quota insufficient_user_quota insufficient_balance insufficient_credits billing_error "
             "billing_hard_limit_reached billing_not_active budget_exceeded not_enough_balance "
             "pre_consume_token_quota_failed openrouter_key_limit openrouter_workspace_budget "
             "openrouter_guardrail_budget"
         ),
-        frozenset({402, 433}),  # 433 is KIE's: the key's own allowance is used up
-        hint=_BALANCE_HINT,
+        statuses=frozenset({402, 433}),  # 433 is KIE's: the key's own allowance is used up
     ),
-    Rule(
-        _BALANCE,
-        errors.InsufficientBalanceError,
-        _codes("quota_per_day entitlement_daily_limit_exceeded"),
-        hint=_DAY_HINT,
-    ),
-    Rule(
-        _CONFIG,
-        errors.PermissionDeniedError,
-        _codes(
+    _DAY_USED_UP(codes=_codes("quota_per_day entitlement_daily_limit_exceeded")),
+    _NO_ACCESS(
+        codes=_codes(
             "permission_denied permission_error access_denied failed_precondition service_disabled "
             "unsupported_country_region_territory key_model_access_denied team_model_access_denied"
         ),
-        frozenset({403}),
-        hint=_ACCESS_HINT,
+        statuses=frozenset({403}),
     ),
-    Rule(
-        _AUTH,
-        errors.AuthenticationError,
-        _codes(
+    _WRONG_KEY(
+        codes=_codes(
             "unauthorized unauthenticated authentication_error auth_error invalid_api_key api_key_invalid "
             "api_key_expired expired_key token_not_found_in_db no_db_connection account_deactivated failed_to_auth"
         ),
-        frozenset({401}),
-        hint=_KEY_HINT,
+        statuses=frozenset({401}),
     ),
-    Rule(
-        ErrorClass.POLICY,
-        errors.ContentPolicyError,
-        _codes(
+    _REFUSED_CONTENT(
+        codes=_codes(
             "content_filter content_policy_violation content_moderation moderation_blocked prompt_blocked "
             "sensitive_words_detected flagged_input data_inspection_failed violation_fee.grok.csam"
         ),
-        hint=_POLICY_HINT,
     ),
-    Rule(
-        _REQUEST,
-        errors.BadRequestError,
-        _codes("context_length_exceeded exceed_context_size_error string_above_max_length"),
-        frozenset({413}),
-        code=errors.TOO_LONG,
-        hint=_LONG_HINT,
+    _LONG(
+        codes=_codes("context_length_exceeded exceed_context_size_error string_above_max_length"),
+        statuses=frozenset({413}),
     ),
-    Rule(
-        _REQUEST,
-        errors.BadRequestError,
-        _codes("invalid_image_url image_fetch_failed"),
-        code=errors.MEDIA_UNREACHABLE,
-        hint=_MEDIA_HINT,
-    ),
-    Rule(
-        ErrorClass.OUTPUT,
-        errors.OutputError,
-        _codes("tool_use_failed json_validate_failed output_parse_failed"),
-        hint=_OUTPUT_HINT,
-    ),
-    Rule(ErrorClass.OUTPUT, errors.OutputError, _codes("max_tokens_exceeded"), hint=_ROOM_HINT),
-    Rule(
-        _RATE,
-        errors.RateLimitError,
-        _codes(
+    _NO_MEDIA(codes=_codes("invalid_image_url image_fetch_failed")),
+    _BAD_OUTPUT(codes=_codes("tool_use_failed json_validate_failed output_parse_failed")),
+    _NO_ROOM(codes=_codes("max_tokens_exceeded")),
+    _LIMITED(
+        codes=_codes(
             "rate_limit_exceeded rate_limit_unavailable rate_limit_error rate_limited too_many_requests "
             "throttling_error token_concurrency_limit_reached openrouter_in_flight_budget"
         ),
     ),
-    Rule(
-        _CONFIG,
-        errors.NotFoundError,
-        _codes("model_not_found model_not_available model_not_supported invalid_model deploymentnotfound"),
-        frozenset({404, 405}),
-        hint=_MODEL_HINT,
+    _NO_MODEL(
+        codes=_codes("model_not_found model_not_available model_not_supported invalid_model deploymentnotfound"),
+        statuses=frozenset({404, 405}),
     ),
-    Rule(_REQUEST, errors.BadRequestError, _codes("invalid_argument")),
-    Rule(
-        _TRANSIENT,
-        errors.ServerError,
-        _codes(
+    _BAD_REQUEST(codes=_codes("invalid_argument")),
+    _PASSING(
+        codes=_codes(
             "server_error overloaded_error service_unavailable capacity_exceeded empty_response channel "
             "get_channel_failed do_request_failed bad_response_body read_response_body_failed"
         ),
     ),
     # statuses alone
-    Rule(_RATE, errors.RateLimitError, statuses=frozenset({429})),
-    Rule(
-        _TRANSIENT,
-        errors.ServerError,
+    _LIMITED(statuses=frozenset({429})),
+    _PASSING(
         statuses=frozenset({408, 409, 425, 455, 498, 499}),  # 455 is KIE's: under maintenance; 498 Groq's: no capacity
     ),
-    Rule(_REQUEST, errors.BadRequestError, statuses=frozenset(range(400, 500))),
-    Rule(_TRANSIENT, errors.ServerError, statuses=frozenset(range(500, 600))),
-    Rule(_CONFIG, errors.APIError, statuses=frozenset(range(300, 400)), hint=_REDIRECT_HINT),
+    _BAD_REQUEST(statuses=frozenset(range(400, 500))),
+    _PASSING(statuses=frozenset(range(500, 600))),
+    _REDIRECT(statuses=frozenset(range(300, 400))),
     # words
-    Rule(  # Google has one code for every wrong argument, and gateways hide the 400 behind other statuses
-        ErrorClass.SCHEMA,
-        errors.BadRequestError,
+    _LARGE_SCHEMA(  # Google has one code for every wrong argument, and gateways hide the 400 behind other statuses
         words=("too many states",),
         instead_of=frozenset({_REQUEST, _RATE, _TRANSIENT}),
-        hint=_SCHEMA_HINT,
     ),
-    Rule(  # most servers have no code for it, some a 500, and one that is over the limit of a minute alone has a 429
-        _REQUEST,
-        errors.BadRequestError,
+    _LONG(  # most servers have no code for it, some a 500, and one that is over the limit of a minute alone has a 429
         words=(
             r"context (?:length|size|window)",
             r"maximum number of tokens allowed",
@@ -197,12 +170,8 @@ RULES: tuple[Rule, ...] = (
             r"request too large for",
         ),
         instead_of=frozenset({_REQUEST, _RATE, _TRANSIENT}),
-        code=errors.TOO_LONG,
-        hint=_LONG_HINT,
     ),
-    Rule(  # the status is that of whoever failed to fetch: 400, 403, 404, 422, 429 or 500
-        _REQUEST,
-        errors.BadRequestError,
+    _NO_MEDIA(  # the status is that of whoever failed to fetch: 400, 403, 404, 422, 429 or 500
         words=(
             r"failed to (?:get|fetch|download) (?:the |an? )?(?:file|image|video|media)",
             r"(?:cannot|could not|unable to) (?:fetch|download|access) (?:content|the (?:file|image|url))",
@@ -210,19 +179,12 @@ RULES: tuple[Rule, ...] = (
             r"url_(?:roboted|error|timeout|unreachable)",
         ),
         instead_of=frozenset({_REQUEST, _CONFIG, _RATE, _TRANSIENT}),
-        code=errors.MEDIA_UNREACHABLE,
-        hint=_MEDIA_HINT,
     ),
-    Rule(  # said in a stream by gateways that have statuses as codes, and as a plain 400
-        ErrorClass.OUTPUT,
-        errors.OutputError,
+    _NO_ROOM(  # said in a stream by gateways that have statuses as codes, and as a plain 400
         words=(r"token limit reached", r"max_tokens or model output limit was reached"),
         instead_of=frozenset({_REQUEST, _TRANSIENT}),
-        hint=_ROOM_HINT,
     ),
-    Rule(  # a 422 or 403 of most gateways has no code for it
-        ErrorClass.POLICY,
-        errors.ContentPolicyError,
+    _REFUSED_CONTENT(  # a 422 or 403 of most gateways has no code for it
         words=(
             r"content[ _](?:management )?policy",
             r"flagged (?:as|by|for)",
@@ -230,11 +192,8 @@ RULES: tuple[Rule, ...] = (
             r"usage polic(?:y|ies)",
         ),
         instead_of=frozenset({_REQUEST, _CONFIG}),
-        hint=_POLICY_HINT,
     ),
-    Rule(  # an account that is empty has a 400, 403 or 429 without a code at several providers
-        _BALANCE,
-        errors.InsufficientBalanceError,
+    _EMPTY_ACCOUNT(  # an account that is empty has a 400, 403 or 429 without a code at several providers
         words=(
             r"insufficient (?:account )?(?:balance|credits?|funds|quota)",
             r"credits? (?:balance is too low|insufficient)",
@@ -242,44 +201,42 @@ RULES: tuple[Rule, ...] = (
             r"欠费",
         ),
         instead_of=frozenset({_REQUEST, _CONFIG, _RATE, _TRANSIENT}),
-        hint=_BALANCE_HINT,
     ),
-    Rule(  # the code is that of every rate limit; a rolling quota opens again soon, and then it is one
-        _BALANCE,
-        errors.InsufficientBalanceError,
+    _DAY_USED_UP(  # the code is that of every rate limit; a rolling quota opens again soon, and then it is one
         words=(r"per[ _-]?day", r"daily (?:quota|limit)"),
         instead_of=frozenset({_RATE}),
         unless_within=_SHORT_WAIT,
-        hint=_DAY_HINT,
     ),
-    Rule(  # Google's answer to a wrong key is the 400 of every wrong argument; others say it under HTTP 200
-        _AUTH,
-        errors.AuthenticationError,
+    _WRONG_KEY(  # Google's answer to a wrong key is the 400 of every wrong argument; others say it under HTTP 200
         words=(r"api key not valid", r"(?:invalid|incorrect) api[ -]?key"),
         instead_of=frozenset({_REQUEST, _TRANSIENT}),
-        hint=_KEY_HINT,
     ),
-    Rule(  # LiteLLM's answer to a model that it does not have is the 400 of every wrong request
-        _CONFIG,
-        errors.NotFoundError,
+    _NO_MODEL(  # LiteLLM's answer to a model that it does not have is the 400 of every wrong request
         words=(r"invalid model name",),
         instead_of=frozenset({_REQUEST}),
-        hint=_MODEL_HINT,
     ),
-    Rule(  # limits that come as a 400, a 500 or under HTTP 200
-        _RATE,
-        errors.RateLimitError,
+    _LIMITED(  # limits that come as a 400, a 500 or under HTTP 200
         words=(r"exceeded token budget", r"too many requests", r"rate[ -]limit(?:ed| reached| exceeded)"),
         instead_of=frozenset({_REQUEST, _TRANSIENT}),
     ),
 )
-_OTHERWISE = Rule(_TRANSIENT, errors.InvalidResponseError, hint=_URL_HINT)
+_OTHERWISE = Rule(_TRANSIENT, errors.InvalidResponseError, hint=ADDRESS_HINT)
 
 
-def error_from(status: int, headers: Mapping[str, str], body: bytes, rules: Sequence[Rule] = RULES) -> APIError:
-    """The typed error of one failed answer, or of one event of a stream that began with HTTP 200."""
+def error_from(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    rules: Sequence[Rule] = RULES,
+    dialect: DialectRules | None = None,
+) -> APIError:
+    """The typed error of one failed answer, or of one event of a stream that began with HTTP 200.
+
+    Envelopes and limit headers of the `dialect` are looked for first; those of all others are still understood, since
+    gateways pass on what they get.
+    """
     given = lowered(headers)
-    detail = detail_of(body)
+    detail = detail_of(body, dialect.envelopes if dialect else ())
     message = message_of(detail, body)
     rule = _rule(rules, codes_of(detail), status_of(detail, status), message.lower())
     return rule.error(
@@ -288,7 +245,7 @@ def error_from(status: int, headers: Mapping[str, str], body: bytes, rules: Sequ
         status=status,
         code=rule.code or code_of(detail),
         request_id=given.get("x-request-id") or given.get("request-id"),
-        retry_after=_wait(rule.kind, given, detail, message),
+        retry_after=_wait(rule.kind, given, detail, message, dialect.limit_headers if dialect else ()),
         hint=rule.hint,
         body=body[:MAX_BODY],
     )
@@ -311,11 +268,27 @@ def _says(rule: Rule, found: Rule, message: str) -> bool:
     return wait is None or wait > rule.unless_within
 
 
-def _wait(kind: ErrorClass, headers: Mapping[str, str], detail: Mapping[str, Any], message: str) -> float | None:
+def invalid(
+    message: str, body: bytes, headers: Mapping[str, str], hint: str | None = ADDRESS_HINT
+) -> errors.InvalidResponseError:
+    """HTTP 200 that is no whole chat completion; worth another attempt."""
+    return errors.InvalidResponseError(
+        message,
+        kind=_TRANSIENT,
+        status=200,
+        body=body[:MAX_BODY],
+        request_id=headers.get("x-request-id"),
+        hint=hint,
+    )
+
+
+def _wait(
+    kind: ErrorClass, headers: Mapping[str, str], detail: Mapping[str, Any], message: str, own: Sequence[str]
+) -> float | None:
     """Seconds to wait: of the header, of the body's fields, of its text, of the allowance that is used up."""
     upstream = headers_in(detail)
     fields = [duration(str(item.get("retryDelay"))) for item in details_of(detail)]
     found = [retry_after(headers), retry_after(upstream), *fields, wait_in(message)]
     if kind is _RATE:
-        found += [limits_in(headers).wait, limits_in(upstream).wait]
+        found += [limits_in(headers, own=own).wait, limits_in(upstream).wait]
     return next((seconds for seconds in found if seconds is not None), None)

@@ -12,6 +12,8 @@ from extract.errors import APIError, ErrorClass, InvalidResponseError
 
 PLAIN = {"Accept-Encoding": "identity"}  # what a request asks for; some servers pack their answers all the same
 _SLICE = 64 * 1024  # bytes that are unpacked at a time
+_OWN_HINT = "leave out the transport of your own: the default one (package pyreqwest) unpacks br and zstd"
+_PLAIN_HINT = "have the endpoint, or the proxy before it, heed Accept-Encoding: identity"
 _GZIP = zlib.MAX_WBITS | 16
 _MEMBER = 0x1F  # how another member of a gzip begins; what else follows is padding
 
@@ -19,8 +21,9 @@ _MEMBER = 0x1F  # how another member of a gzip begins; what else follows is padd
 async def read_bytes(response: httpx.Response, most: int) -> AsyncIterator[bytes]:
     """The body in pieces as they come, unpacked where it is packed once.
 
-    Raises APIError, worth another attempt, for more than `most` bytes (packed or unpacked) and for a packing that was
-    not asked for; httpx.DecodingError for one that is broken.
+    The default transport has undone br and zstd before. Raises APIError: worth another attempt for more than `most`
+    bytes (packed or unpacked), for good for what cannot be unpacked, since the next answer would be paid and packed
+    likewise. Raises httpx.DecodingError for a packing that is broken.
     """
     try:
         if len(response.content) > most:  # it has been read, as that of a mock
@@ -55,10 +58,11 @@ def _unpacker(response: httpx.Response) -> _Unpacker | None:
         return None
     if len(codings) > 1 or codings[0] not in ("gzip", "x-gzip", "deflate"):
         raise InvalidResponseError(
-            f"the answer is packed as {', '.join(codings)[:100]!r}, which was not asked for",
-            kind=ErrorClass.TRANSIENT,
+            f"the answer is packed as {', '.join(codings)[:100]!r}, which was not asked for and is not unpacked here",
+            kind=ErrorClass.CONFIG,
             status=response.status_code,
             request_id=response.headers.get("x-request-id"),
+            hint=_OWN_HINT if codings in (["br"], ["zstd"]) else _PLAIN_HINT,
         )
     return _Unpacker(gzip=codings[0] != "deflate")
 

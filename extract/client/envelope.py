@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json
+from extract.client.values import json_or_none, listed, objects_in, part_of
+from extract.dialects import Envelope
 
 MAX_BODY = 64 * 1024  # of an error answer kept; gateways send whole HTML pages
 MAX_MESSAGE = 2000
@@ -44,7 +44,7 @@ def has_error(document: Any) -> bool:
     if not choices:
         marked = "error" in (document.get("object"), document.get("type"), document.get("status"))
         return marked or bool(document.get("detail") or document.get("errors"))
-    return any(isinstance(choice, dict) and _holds_error(choice) for choice in _list(choices))
+    return any(isinstance(choice, dict) and _holds_error(choice) for choice in listed(choices))
 
 
 def _holds_error(choice: Mapping[str, Any]) -> bool:
@@ -52,16 +52,18 @@ def _holds_error(choice: Mapping[str, Any]) -> bool:
     return bool(choice.get("error") or (isinstance(message, dict) and message.get("error")))
 
 
-def detail_of(body: bytes) -> dict[str, Any]:
-    """The error object of any of the envelopes: {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}.
+def detail_of(body: bytes, own: Sequence[Envelope] = ()) -> dict[str, Any]:
+    """The error object in one of a dialect's `own` envelopes, else in whatever it comes in.
 
-    A message that is itself such an envelope, as text, is opened too.
+    {"error": {…}}, [{"error": …}], {"error": "text"}, {"code", "msg"}. A message that is itself such an envelope, as
+    text, is opened too.
     """
-    detail = _envelope(_document(body))
+    document = _document(body)
+    detail = _own(document, own) or _envelope(document)
     for key in ("message", "msg"):
         inner = detail.get(key)
         if isinstance(inner, str) and inner.lstrip().startswith(("{", "[")):
-            return detail | _envelope(_loads(inner))
+            return detail | _envelope(json_or_none(inner))
     return detail
 
 
@@ -69,7 +71,7 @@ def message_of(detail: Mapping[str, Any], body: bytes) -> str:
     """What the server says; gateways keep the cause in `metadata.raw`."""
     said = next((detail[name] for name in _SAID if detail.get(name)), None)
     text = _sentence(said) if said else _page_title(body) or "no message"
-    raw = _part(detail, "metadata").get("raw")
+    raw = part_of(detail, "metadata").get("raw")
     return _plain(f"{text}: {_sentence(raw)}" if raw else text)[:MAX_MESSAGE]
 
 
@@ -85,7 +87,7 @@ def codes_of(detail: Mapping[str, Any]) -> set[str]:
     """All that names the error, in lower case: codes, types, Google's reasons, and what only the shape tells."""
     codes = set(_names(detail))
     codes |= {_plain(item["reason"]).lower() for item in details_of(detail) if item.get("reason")}
-    metadata = _part(detail, "metadata")
+    metadata = part_of(detail, "metadata")
     if metadata.get("limit_source"):
         codes.add(_plain(metadata["limit_source"]).lower())
     if metadata.get("flagged_input"):
@@ -103,16 +105,15 @@ def code_of(detail: Mapping[str, Any]) -> str | None:
 
 def details_of(detail: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Google's `details`: reasons, quotas, how long to wait; also those of an error that a gateway keeps as text."""
-    raw = _part(detail, "metadata").get("raw")
-    inner = _envelope(_loads(raw)) if isinstance(raw, str) and raw.lstrip().startswith(("{", "[")) else {}
-    found = [item for holder in (detail, inner) for item in _list(holder.get("details"))]
-    return [item for item in found if isinstance(item, dict)]
+    raw = part_of(detail, "metadata").get("raw")
+    inner = _envelope(json_or_none(raw)) if isinstance(raw, str) and raw.lstrip().startswith(("{", "[")) else {}
+    return [item for holder in (detail, inner) for item in objects_in(holder.get("details"))]
 
 
 def headers_in(detail: Mapping[str, Any]) -> dict[str, str]:
     """Headers of the upstream answer that a gateway gives in the body, and waits that it names there."""
-    metadata = _part(detail, "metadata")
-    found = {name: text for name, text in _part(metadata, "headers").items() if isinstance(text, str)}
+    metadata = part_of(detail, "metadata")
+    found = {name: text for name, text in part_of(metadata, "headers").items() if isinstance(text, str)}
     for holder in (detail, metadata):
         for name in ("retry_after", "retry_after_seconds"):
             if isinstance(holder.get(name), int | float | str):
@@ -136,16 +137,25 @@ def _number_of(document: Mapping[str, Any], keys: tuple[str, ...], end: int = 60
     return None
 
 
+def _own(document: Any, envelopes: Sequence[Envelope]) -> dict[str, Any] | None:
+    """The error as the dialect writes it; what stands beside it (a trace, the upstream's own error) is no cause."""
+    for envelope in envelopes:
+        found = envelope.error_in(document)
+        if found is not None and (envelope.holder or _number_of(found, ("code",), 1000)):
+            return found
+    return None
+
+
 def _envelope(document: Any) -> dict[str, Any]:
     document = _failed(document) if isinstance(document, list) else document
     if not isinstance(document, dict):
         return {} if document is None else {"message": document}
-    for error in (document.get("error"), document.get("detail"), _failed(_list(document.get("errors")))):
+    for error in (document.get("error"), document.get("detail"), _failed(listed(document.get("errors")))):
         if isinstance(error, dict) and error:
             return error
         if isinstance(error, str) and error:
             return _named(document, error)
-    choice = _failed(_list(document.get("choices")))
+    choice = _failed(listed(document.get("choices")))
     if isinstance(choice, dict) and _holds_error(choice):
         return _envelope(choice if choice.get("error") else choice["message"])
     return document
@@ -167,7 +177,7 @@ def _document(body: bytes) -> Any:
     """The JSON of a body, or of the events of a stream the one that is an error."""
     if body.lstrip().startswith((b"data:", b"event:", b":", b"id:", b"retry:")):
         return next((event for event in _events(body) if has_error(event)), None)
-    return _loads(body)
+    return json_or_none(body)
 
 
 def _events(body: bytes) -> Iterator[Any]:
@@ -176,20 +186,10 @@ def _events(body: bytes) -> Iterator[Any]:
     for line in body.splitlines():
         field, _, value = line.partition(b":")
         if field == b"data" and value.strip():
-            event = _loads(value)
+            event = json_or_none(value)
             named = name == b"error" and not has_error(event)
             yield {"error": value.strip().decode("utf-8", "replace") if event is None else event} if named else event
         name = value.strip() if field == b"event" else name * bool(line)
-
-
-def _loads(text: bytes | str) -> Any:
-    """JSON, else None. Python's own reader takes what the strict one refuses, such as half of a surrogate pair."""
-    for read in (from_json, json.loads):
-        try:
-            return read(text)
-        except (ValueError, RecursionError, TypeError):  # the last from from_json, on text with half of a pair
-            continue
-    return None
 
 
 def _sentence(said: Any) -> str:
@@ -216,12 +216,3 @@ def _plain(value: Any) -> str:
         return str(value).encode("utf-8", "backslashreplace").decode()
     except (ValueError, RecursionError):
         return "…"
-
-
-def _part(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = holder.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -9,10 +9,9 @@ from typing import Any
 
 import httpx
 
-from extract.client.classify import error_from
+from extract.client.classify import error_from, invalid
 from extract.client.coding import PLAIN, read_bytes
 from extract.client.reading import Answer
-from extract.client.stream import invalid
 from extract.client.transport import default_transport
 from extract.config import Endpoint, Limits, is_loopback
 from extract.dialects import finish_is_optional, rules_of
@@ -44,7 +43,8 @@ class Client:
         stream: bool = False,
         finish_optional: bool | None = None,
     ) -> None:
-        self._url = httpx.URL(endpoint.base_url.rstrip("/") + rules_of(endpoint).path_for(model))
+        self._dialect = rules_of(endpoint)
+        self._url = httpx.URL(endpoint.base_url.rstrip("/") + self._dialect.path_for(model))
         self._headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
@@ -103,7 +103,8 @@ class Client:
         response.request = request
         try:
             if response.status_code != 200:
-                raise error_from(response.status_code, response.headers, await self._error_body(response, idle))
+                said = await self._error_body(response, idle)
+                raise error_from(response.status_code, response.headers, said, dialect=self._dialect)
             return await self._completion(response, body, idle)
         finally:
             await _close(response)
@@ -114,6 +115,7 @@ class Client:
             finish_optional=self._finish_optional,
             clean=self._without_key if self._quoted else bytes,
             request=request,
+            dialect=self._dialect,
         )
         chunks = _Chunks(response, idle, self._limits.idle_timeout)
         cut = False

@@ -7,7 +7,7 @@ import email.utils
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 DAY = 86_400.0  # seconds; no allowance takes longer to open again
@@ -47,19 +47,28 @@ class RateHeaders:
         return max(waits, default=None)
 
 
-def limits_in(headers: Mapping[str, str], now: float | None = None) -> RateHeaders:
+def limits_in(headers: Mapping[str, str], now: float | None = None, own: Sequence[str] = ()) -> RateHeaders:
     """The rate-limit headers of any dialect as numbers: `x-ratelimit-limit-requests`, `X-RateLimit-Remaining`.
 
-    What names no unit is of requests. Values that cannot be (-1, a limit of 0, a reset in the past or in a week) are
-    left out: some servers send them.
+    What names no unit is of requests. Of one allowance the headers that the dialect calls its `own` count, where there
+    are any: a gateway passes on those of its upstream as well. Values that cannot be (-1, a limit of 0, a reset in the
+    past or in a week) are left out: some servers send them.
     """
     given = lowered(headers)
+    names = {name.lower() for name in own}
+    passed_on, of_own = (
+        _windows({name: text for name, text in given.items() if (name in names) is is_own}, now)
+        for is_own in (False, True)
+    )
+    return RateHeaders(passed_on | of_own, given.get("x-ratelimit-category"))
+
+
+def _windows(headers: Mapping[str, str], now: float | None) -> dict[str, Window]:
     named: dict[str, dict[str, str]] = {}
-    for name, text in given.items():
+    for name, text in headers.items():
         if found := _LIMIT.fullmatch(name):
             named.setdefault(found[2] or "requests", {})[found[1]] = text
-    windows = {unit: window for unit, texts in named.items() if (window := _window(texts, now)) is not None}
-    return RateHeaders(windows, given.get("x-ratelimit-category"))
+    return {unit: window for unit, texts in named.items() if (window := _window(texts, now)) is not None}
 
 
 def _window(texts: Mapping[str, str], now: float | None) -> Window | None:

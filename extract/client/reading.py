@@ -12,22 +12,23 @@ from dataclasses import replace
 from typing import Any
 
 from extract.client.calls import with_texts
-from extract.client.classify import error_from, has_error
+from extract.client.classify import error_from, has_error, invalid
 from extract.client.sse import FIELDS, Decoder, Event
-from extract.client.stream import (
-    FLAGS,
-    MARKS,
-    Assembly,
+from extract.client.stream import FLAGS, MARKS, Assembly
+from extract.client.thoughts import from_reasoning, without_thought
+from extract.client.values import (
     encodable,
     finish_of,
     finish_of_whole,
-    invalid,
     json_of,
+    listed,
+    objects_in,
+    part_of,
     parts_of,
     stored,
 )
-from extract.client.thoughts import from_reasoning, without_thought
 from extract.client.websources import sources_of
+from extract.dialects import DialectRules
 from extract.records import Completion, ToolCall, Usage
 
 MAX_TOKENS = 10**9  # more are no count of tokens of one call
@@ -58,7 +59,11 @@ def completion_from(body: bytes, headers: Mapping[str, str], *, finish_optional:
 
 
 class Answer:
-    """The body of one HTTP 200 as it arrives. `clean` hides what must not be kept, `request` serves an estimate."""
+    """The body of one HTTP 200 as it arrives.
+
+    `clean` hides what must not be kept, `request` serves an estimate, errors are looked for as the `dialect` writes
+    them.
+    """
 
     def __init__(
         self,
@@ -67,8 +72,10 @@ class Answer:
         finish_optional: bool = False,
         clean: Callable[[bytes], bytes] = bytes,
         request: bytes = b"",
+        dialect: DialectRules | None = None,
     ) -> None:
         self._headers = headers
+        self._dialect = dialect
         self._finish_optional = finish_optional
         self._clean = clean
         self._request = request
@@ -99,7 +106,8 @@ class Answer:
             self._body = bytearray()
             self._is_stream = is_stream(data[:8])
             if self._is_stream:
-                self._stream = Decoder(tell_foreign=True), Assembly(self._headers, self._request, self._clean)
+                assembly = Assembly(self._headers, self._request, self._clean, self._dialect)
+                self._stream = Decoder(tell_foreign=True), assembly
         if self._stream is None:
             self._body += data
             return
@@ -110,7 +118,8 @@ class Answer:
     def completion(self, *, cut: bool = False) -> Completion:
         """The whole answer, now that no more comes; `cut`: its connection broke. Raises APIError."""
         if self._stream is None:
-            return _of_json(self._clean(bytes(self._body)), self._headers, finish_optional=self._finish_optional)
+            body = self._clean(bytes(self._body))
+            return _of_json(body, self._headers, finish_optional=self._finish_optional, dialect=self._dialect)
         decoder, assembly = self._stream
         last = decoder.close()
         if last is not None and not assembly.over:
@@ -136,7 +145,13 @@ def is_stream(head: bytes) -> bool | None:
     return None if any(field.startswith(name) for field in FIELDS) else False
 
 
-def _of_json(body: bytes, headers: Mapping[str, str], *, finish_optional: bool = False) -> Completion:
+def _of_json(
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    finish_optional: bool = False,
+    dialect: DialectRules | None = None,
+) -> Completion:
     try:
         document = with_texts(json_of(body), body)
         refused = has_error(document)
@@ -144,7 +159,7 @@ def _of_json(body: bytes, headers: Mapping[str, str], *, finish_optional: bool =
         said = error_from(200, headers, body).message if body[:1] == b"<" else error
         raise invalid(f"HTTP 200, but no JSON: {said}", body, headers) from None
     if refused:
-        raise error_from(200, headers, body)
+        raise error_from(200, headers, body, dialect=dialect)
     choice = _only_choice(document)
     message = choice.get("message") if choice else None
     if not isinstance(message, dict) or choice is None:
@@ -191,9 +206,8 @@ def _completion(
 
 def _marks(document: Mapping[str, Any]) -> tuple[str, ...]:
     """What was noted when the document was assembled."""
-    marks = document.get(MARKS)
-    flags = marks.get("flags") if isinstance(marks, dict) else None
-    return tuple(flag for flag in FLAGS if flag in flags) if isinstance(flags, list) else ()
+    flags = listed(part_of(document, MARKS).get("flags"))
+    return tuple(flag for flag in FLAGS if flag in flags)
 
 
 def _only_choice(document: Any) -> dict[str, Any] | None:
@@ -225,7 +239,7 @@ def _reasoning(message: Mapping[str, Any], thought: str | None) -> str | None:
 
 def _said(value: Any) -> str:
     if isinstance(value, list):
-        pieces = (piece.get("text") or piece.get("summary") for piece in value if isinstance(piece, dict))
+        pieces = (piece.get("text") or piece.get("summary") for piece in objects_in(value))
         return "\n\n".join(piece for piece in pieces if isinstance(piece, str))
     return value if isinstance(value, str) else ""
 
@@ -239,8 +253,8 @@ def _refusal(refusal: Any) -> str | None:
 
 def _calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     """The calls of functions; one without a name is a filler."""
-    calls, legacy = message.get("tool_calls"), message.get("function_call")
-    found = [_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    legacy = message.get("function_call")
+    found = [_call(call) for call in objects_in(message.get("tool_calls"))]
     if isinstance(legacy, dict) and not any(found):
         found = [_call({"function": legacy})]
     return tuple(call for call in found if call)

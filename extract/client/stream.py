@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic_core import from_json
-
 from extract.client.calls import Calls, with_texts
-from extract.client.classify import error_from, has_error
+from extract.client.classify import ADDRESS_HINT, error_from, has_error, invalid
 from extract.client.loops import LoopGuard
 from extract.client.sse import FOREIGN, Event
-from extract.errors import ErrorClass, InvalidResponseError
+from extract.client.values import (
+    finish_of,
+    finish_of_whole,
+    google_of,
+    is_count,
+    json_of,
+    listed,
+    objects_in,
+    part_of,
+    parts_of,
+)
+from extract.dialects import DialectRules
 
 MARKS = "tablecast"  # member of an assembled document
 FLAGS = ("finish_missing", "loop_stopped", "usage_estimated")
@@ -26,7 +35,6 @@ GROUNDING = ("grounding_metadata", "groundingMetadata")
 _KEPT = ("citations", "search_results", *GROUNDING)  # members of chunks: the last one with something in it
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning", "thinking")  # members of deltas: joined
 _CHARACTERS_PER_TOKEN = 4  # of an estimate
-_ADDRESS_HINT = "is EXTRACT_BASE_URL the address of a chat-completions API?"
 _MEDIA = re.compile(rb";base64,[A-Za-z0-9+/=]+")
 
 
@@ -37,9 +45,14 @@ class Assembly:
     """
 
     def __init__(
-        self, headers: Mapping[str, str], request: bytes = b"", clean: Callable[[bytes], bytes] = bytes
+        self,
+        headers: Mapping[str, str],
+        request: bytes = b"",
+        clean: Callable[[bytes], bytes] = bytes,
+        dialect: DialectRules | None = None,
     ) -> None:
         self.over = False
+        self._dialect = dialect
         self._clean = clean
         self._headers = headers
         self._request = request
@@ -55,6 +68,7 @@ class Assembly:
         self._guards: dict[str, LoopGuard] = {}
         self._details: list[dict[str, Any]] = []
         self._annotations: list[Any] = []
+        self._executed: dict[str, Any] = {}
         self._calls = Calls()
         self._document: dict[str, Any] = {"object": "chat.completion"}
 
@@ -75,12 +89,12 @@ class Assembly:
             refused = event.name == "error" or has_error(chunk)
         except (ValueError, RecursionError, TypeError) as error:
             if event.name == "error":
-                raise error_from(200, self._headers, data) from None
+                raise error_from(200, self._headers, data, dialect=self._dialect) from None
             if event.name not in ("message", FOREIGN) and not data.startswith((b"{", b"[")):
                 return None  # a ping, or what else a server calls by name
             raise invalid(f"a chunk of the stream is no JSON: {error}", data, self._headers) from None
         if refused:
-            raise error_from(200, self._headers, data)
+            raise error_from(200, self._headers, data, dialect=self._dialect)
         if event.name == FOREIGN:
             raise invalid("a line of the stream is no field of an event", data, self._headers)
         if not isinstance(chunk, dict) and chunk is not None:
@@ -93,16 +107,15 @@ class Assembly:
             if chunk.get(name):
                 document.setdefault(name, chunk[name])
         self._keep(chunk)
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        choices = listed(chunk.get("choices"))
+        for choice in choices:
             if not isinstance(choice, dict):
                 continue
             index = choice.get("index")
             self._several |= bool(index) and isinstance(index, int)
             self._take(choice)
-        self._several |= isinstance(choices, list) and len(choices) > 1
-        groq = chunk.get("x_groq")
-        self._take_usage(chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None))
+        self._several |= len(choices) > 1
+        self._take_usage(chunk.get("usage") or part_of(chunk, "x_groq").get("usage"))
         if self._loops and self._finish is None:
             self.over = True
 
@@ -125,17 +138,15 @@ class Assembly:
 
     def _take_delta(self, delta: dict[str, Any]) -> None:
         self._keep(delta)
-        if isinstance(delta.get("extra_content"), dict):
-            self._keep(google_of(delta))
+        self._keep(google_of(delta))
         for name in _TEXTS:
             if delta.get(name):
                 self._take_text(name, delta)
-        details = delta.get("reasoning_details")
-        for detail in details if isinstance(details, list) else ():
+        for detail in listed(delta.get("reasoning_details")):
             self._take_detail(detail)
-        annotations = delta.get("annotations")
-        if isinstance(annotations, list):
-            self._annotations += annotations
+        self._annotations += listed(delta.get("annotations"))
+        for tool in objects_in(delta.get("executed_tools")):  # told when it begins, and again with what it found
+            self._executed[repr((tool.get("index"), tool.get("arguments")))] = tool
         if self._calls.take(delta):
             self._pieces += 1
             self._guard("calls", self._calls.last)
@@ -143,8 +154,8 @@ class Assembly:
     def _take_text(self, name: str, delta: dict[str, Any]) -> None:
         value = delta[name]
         if isinstance(value, list):
-            for part_of, text in parts_of(value):
-                self._append("thought" if part_of == "thinking" else name, text)
+            for kind, text in parts_of(value):
+                self._append("thought" if kind == "thinking" else name, text)
         elif isinstance(value, str):
             self._append("thought" if name == "content" and google_of(delta).get("thought") is True else name, value)
 
@@ -181,7 +192,7 @@ class Assembly:
 
     def _take_usage(self, usage: Any) -> None:
         """The last one with numbers: some servers repeat it, some end with an empty one."""
-        if isinstance(usage, dict) and any(_is_number(value) for value in usage.values()):
+        if isinstance(usage, dict) and any(is_count(value) for value in usage.values()):
             self._document["usage"] = usage
 
     @staticmethod
@@ -217,7 +228,7 @@ class Assembly:
         if reason is None or not (flags or self.finished(cut=cut)):
             said = "the stream ended before the answer did" if not self.done else "the stream has no finish_reason"
             partial = self._clean(self._text("content").encode("utf-8", "replace"))
-            hint = None if self._began else _ADDRESS_HINT
+            hint = None if self._began else ADDRESS_HINT
             raise invalid(f"{said}; it may have been billed", partial, self._headers, hint)
         choices = [{"index": 0, "message": message, "finish_reason": reason}]
         self._document["choices"] = choices * 2 if self._several else choices
@@ -235,6 +246,8 @@ class Assembly:
             message["reasoning_details"] = list(joined)
         if self._annotations:
             message["annotations"] = self._annotations
+        if self._executed:
+            message["executed_tools"] = list(self._executed.values())
         return message | self._calls.members()
 
     def _text(self, name: str) -> str:
@@ -249,91 +262,3 @@ class Assembly:
 
 def _joined(value: Any) -> Any:
     return "".join(value) if isinstance(value, list) else value
-
-
-def finish_of(choice: Mapping[str, Any]) -> str | None:
-    """The finish_reason as it came, or as Gemini spells the member; "" is none."""
-    reason = choice.get("finish_reason") or choice.get("finishReason")
-    return str(reason) if reason else None
-
-
-def finish_of_whole(message: Mapping[str, Any]) -> str | None:
-    """The finish_reason of an answer that has none: only what ends visibly (an object, a list) is seen to be whole."""
-    calls = message.get("tool_calls")
-    if isinstance(calls, list) and calls:
-        functions = [call.get("function") if isinstance(call, dict) else None for call in calls]
-        whole = all(isinstance(each, dict) and _is_whole(each.get("arguments")) for each in functions)
-        return "tool_calls" if whole else None
-    return "stop" if _is_whole(message.get("content")) else None
-
-
-def _is_whole(text: Any) -> bool:
-    try:
-        return isinstance(text, str) and isinstance(json_of(text), dict | list)
-    except (ValueError, RecursionError):
-        return False
-
-
-def google_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`extra_content.google`, where Gemini's layer marks thoughts and keeps its sources."""
-    extra = holder.get("extra_content")
-    google = extra.get("google") if isinstance(extra, dict) else None
-    return google if isinstance(google, dict) else {}
-
-
-def parts_of(content: list[Any]) -> Iterator[tuple[str, str]]:
-    """The parts of a content: ("text" or "thinking", its text); parts of other types are left out."""
-    for part in content:
-        if not isinstance(part, dict):
-            continue
-        kind, text = part.get("type"), part.get("text")
-        if kind == "text" and isinstance(text, str):
-            yield ("thinking" if part.get("thought") is True else "text"), text
-        elif kind == "thinking":
-            yield "thinking", _inner_text(part.get("thinking", text))
-
-
-def _inner_text(thought: Any) -> str:
-    if isinstance(thought, list):
-        texts = (part.get("text") for part in thought if isinstance(part, dict))
-        return "".join(text for text in texts if isinstance(text, str))
-    return thought if isinstance(thought, str) else ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def encodable(text: str) -> str:
-    """Half of a surrogate pair, which no file can hold, as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def json_of(text: bytes | str) -> Any:
-    """The JSON of a text. Python's own reader takes what the strict one refuses: half a surrogate pair.
-
-    Raises ValueError or RecursionError.
-    """
-    try:
-        return from_json(text)
-    except (ValueError, TypeError):  # a TypeError for a text that already holds such a half
-        return json.loads(text)
-
-
-def stored(document: Mapping[str, Any], clean: Callable[[bytes], bytes]) -> bytes:
-    """A document as it is kept: compact, ASCII (so it holds any text, and a key is found in it)."""
-    return clean(json.dumps(document, separators=(",", ":")).encode())
-
-
-def invalid(
-    message: str, body: bytes, headers: Mapping[str, str], hint: str | None = _ADDRESS_HINT
-) -> InvalidResponseError:
-    """HTTP 200 that is no whole chat completion; worth another attempt."""
-    return InvalidResponseError(
-        message,
-        kind=ErrorClass.TRANSIENT,
-        status=200,
-        body=body[:65536],
-        request_id=headers.get("x-request-id"),
-        hint=hint,
-    )

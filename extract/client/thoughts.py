@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from extract.client.stream import json_of
+from extract.client.values import is_json, json_or_none
 
 FROM_REASONING = "content_from_reasoning"
 HEAD_FROM_REASONING = "content_head_from_reasoning"
@@ -39,7 +39,7 @@ def from_reasoning(content: str | None, reasoning: str) -> tuple[str | None, str
         if _is_object(reasoning.strip()):
             return reasoning.strip(), None, FROM_REASONING
         return content, reasoning, None
-    if len(content) > _MAX_TEXT or _is_json(content):
+    if len(content) > _MAX_TEXT or is_json(content):
         return content, reasoning, None
     starts = _starts_of_head(content, reasoning)
     if len(starts) != 1:
@@ -60,16 +60,5 @@ def _starts_of_head(content: str, reasoning: str) -> list[int]:
     return [start for start in braces if start <= last and _is_object(reasoning[start:] + content)]
 
 
-def _is_json(text: str) -> bool:
-    try:
-        json_of(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _is_object(text: str) -> bool:
-    try:
-        return text.startswith("{") and isinstance(json_of(text), dict)
-    except (ValueError, RecursionError):
-        return False
+    return text.startswith("{") and isinstance(json_or_none(text), dict)

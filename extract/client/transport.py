@@ -31,23 +31,6 @@ def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncB
     from pyreqwest.exceptions import PyreqwestError
     from pyreqwest.request import RequestBuilder
 
-    class Body(httpx.AsyncByteStream):
-        """The library's own waits until it has 64 KB, and translates no error that comes while a body is read."""
-
-        def __init__(self, response: httpx.Response, body: httpx.AsyncByteStream) -> None:
-            self._reader = response.extensions["pyreqwest_response"].body_reader
-            self._body = body
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                while (chunk := await self._reader.read_chunk()) is not None:
-                    yield bytes(chunk)
-            except PyreqwestError as error:
-                raise httpx.ReadError(str(error)) from error
-
-        async def aclose(self) -> None:
-            await self._body.aclose()
-
     class Transport(HttpxTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             try:
@@ -55,15 +38,38 @@ def default_transport(limits: Limits, *, loopback: bool = False) -> httpx.AsyncB
             except PyreqwestError as error:  # a kind that the library does not translate
                 raise httpx.TransportError(str(error)) from error
             if isinstance(response.stream, httpx.AsyncByteStream):
-                response.stream = Body(response, response.stream)
+                response.stream = _Body(response, response.stream)
             return response
 
         def _map_body(self, builder: RequestBuilder, request: httpx.Request) -> RequestBuilder:
             return super()._map_body(builder, request).streamed_read_buffer_limit(0)
 
     builder = ClientBuilder().follow_redirects(False).connect_timeout(timedelta(seconds=limits.connect_timeout))
-    builder = builder.gzip(False).deflate(False).brotli(False).zstd(False)  # see `read_bytes`
+    # in pieces of a few KB, as they come; gzip and deflate are left to `read_bytes`, whatever the transport
+    builder = builder.gzip(False).deflate(False).brotli(True).zstd(True)
     return Transport((builder.no_proxy() if loopback else builder).build())
+
+
+class _Body(httpx.AsyncByteStream):
+    """The library's own waits until it has 64 KB, and translates no error that comes while a body is read."""
+
+    def __init__(self, response: httpx.Response, body: httpx.AsyncByteStream) -> None:
+        self._reader = response.extensions["pyreqwest_response"].body_reader
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        from pyreqwest.exceptions import PyreqwestError, TransportError
+
+        try:
+            while (chunk := await self._reader.read_chunk()) is not None:
+                yield bytes(chunk)
+        except TransportError as error:
+            raise httpx.ReadError(str(error)) from error
+        except PyreqwestError as error:  # no fault of the connection: a packing that is broken
+            raise httpx.DecodingError(str(error)) from error
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
 
 
 def _import_for_good() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from extract.client.stream import GROUNDING, encodable, google_of
+from extract.client.stream import GROUNDING
+from extract.client.values import encodable, google_of, listed, objects_in, part_of
 from extract.records import WebSource
 
 MAX_SOURCES = 1000
-_PLACES = frozenset({"annotations", "citations", "search_results", *GROUNDING, "extra_content"})
+_PLACES = frozenset({"annotations", "citations", "search_results", "executed_tools", *GROUNDING, "extra_content"})
 
 _SCHEMES = ("http://", "https://", "corpus:/")  # the last: a file that the local server searched
 
@@ -42,7 +43,7 @@ def sources_of(
 
 
 def _annotated(holder: Mapping[str, Any]) -> Iterator[WebSource]:
-    for item in _dicts(holder.get("annotations")):
+    for item in objects_in(holder.get("annotations")):
         cited = item.get("url_citation")
         yield from _source(cited if isinstance(cited, dict) else item, "url")
 
@@ -51,20 +52,27 @@ def _grounded(holder: Mapping[str, Any]) -> Iterator[WebSource]:
     for place in (holder, google_of(holder)):
         for name in GROUNDING:
             metadata = place.get(name)
-            for item in _dicts(metadata if isinstance(metadata, list) else [metadata]):
-                for chunk in _dicts(item.get("groundingChunks") or item.get("grounding_chunks")):
+            for item in objects_in(metadata if isinstance(metadata, list) else [metadata]):
+                for chunk in objects_in(item.get("groundingChunks") or item.get("grounding_chunks")):
                     web = chunk.get("web")
                     yield from _source(web if isinstance(web, dict) else chunk, "uri")
 
 
 def _listed(holder: Mapping[str, Any]) -> Iterator[WebSource]:
     for name in ("search_results", "citations"):
-        items = holder.get(name)
-        for item in items if isinstance(items, list) else ():
+        for item in listed(holder.get(name)):
             yield from _source(item if isinstance(item, dict) else {"url": item}, "url")
 
 
-_READERS = (_annotated, _grounded, _listed)
+def _executed(holder: Mapping[str, Any]) -> Iterator[WebSource]:
+    """Groq's compound models: what their own tools found and the pages that they opened."""
+    for tool in objects_in(holder.get("executed_tools")):
+        found = objects_in(part_of(tool, "search_results").get("results"))
+        for item in (*found, *objects_in(tool.get("browser_results"))):
+            yield from _source(item, "url")
+
+
+_READERS = (_annotated, _grounded, _listed, _executed)
 
 
 def _source(item: Mapping[str, Any], name: str) -> Iterator[WebSource]:
@@ -81,7 +89,3 @@ def _source(item: Mapping[str, Any], name: str) -> Iterator[WebSource]:
 
 def _place(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

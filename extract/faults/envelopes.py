@@ -6,19 +6,19 @@ import json
 from functools import partial
 from typing import Any
 
-from extract.faults.turn import OK, OUTPUT, POLICY, RATE, REQUEST, TRANSIENT, Fault, Turn, error
+from extract.faults.turn import OK, OUTPUT, POLICY, RATE, REQUEST, TRANSIENT, Fault, Turn, error, kie_error, refusal
 from extract.faults.wire import Json, Wire, plain, sse
 
 _GOOGLE_400 = {"code": 400, "message": "Request contains an invalid argument.", "status": "INVALID_ARGUMENT"}
 _THOUGHT = "Let me look at the text again."
 
-_WITH_200: tuple[tuple[str, str, str, Json], ...] = (
-    ("error", TRANSIENT, "an error object", {"error": {"message": "upstream error", "code": "server_error"}}),
-    ("kie", TRANSIENT, "code 500 and msg", {"code": 500, "msg": "Server exception", "data": None}),
-    ("kie_rate", RATE, "code 429 and msg", {"code": 429, "msg": "Call frequency is too high", "data": None}),
-    ("kie_request", REQUEST, "code 422 and msg", {"code": 422, "msg": "Parameter error", "data": None}),
-    ("success", TRANSIENT, "success: false", {"success": False, "message": "channel temporarily unavailable"}),
-    ("detail", TRANSIENT, "a detail string", {"detail": "Internal error, try again later"}),
+_WITH_200: tuple[tuple[str, str, str, Wire], ...] = (
+    ("error", TRANSIENT, "an error object", error(200, "upstream error", code="server_error")),
+    ("kie", TRANSIENT, "code 500 and msg", kie_error(500, "Server exception")),
+    ("kie_rate", RATE, "code 429 and msg", kie_error(429, "Call frequency is too high")),
+    ("kie_request", REQUEST, "code 422 and msg", kie_error(422, "Parameter error")),
+    ("success", TRANSIENT, "success: false", plain({"success": False, "message": "channel temporarily unavailable"})),
+    ("detail", TRANSIENT, "a detail string", plain({"detail": "Internal error, try again later"})),
 )
 
 _REASONS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
@@ -37,10 +37,6 @@ _NATIVE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model_armor", "MODEL_ARMOR", (POLICY,)),
     ("safety", "SAFETY", (POLICY,)),
 )
-
-
-def _whole(_: Turn, body: Any, status: int = 200) -> Wire:
-    return plain(body, status)
 
 
 def _reason(turn: Turn, reason: str | None) -> Wire:
@@ -101,45 +97,27 @@ def _thinking_part(turn: Turn) -> Wire:
     return turn.say([thought, {"type": "text", "text": turn.content}])
 
 
-def _nested(_: Turn) -> Wire:
-    inner = json.dumps({"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}})
-    return error(500, inner, type="upstream_error", code="bad_response_status_code")
-
-
-def _raw_cause(_: Turn) -> Wire:
-    """As OpenRouter passes on a limit of Google's."""
-    raw = "google/gemini is temporarily rate-limited upstream. Please retry shortly."
-    detail = {"message": "Provider returned error", "code": 429, "metadata": {"raw": raw, "provider_name": "Google"}}
-    return plain({"error": detail, "user_id": "user_2x"}, 429)
-
+_QUOTA = {"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}
+_NESTED = error(500, json.dumps(_QUOTA), type="upstream_error", code="bad_response_status_code")
+_UPSTREAM = {  # as OpenRouter passes on a limit of Google's
+    "raw": "google/gemini is temporarily rate-limited upstream. Please retry shortly.",
+    "provider_name": "Google",
+}
+_RAW_CAUSE = plain(
+    {"error": {"message": "Provider returned error", "code": 429, "metadata": _UPSTREAM}, "user_id": "user_2x"}, 429
+)
 
 ENVELOPES: tuple[Fault, ...] = (
-    *(
-        Fault(f"Q19.{name}", f"HTTP 200 with {says}", (kind,), partial(_whole, body=body), billed=False)
-        for name, kind, says, body in _WITH_200
-    ),
-    Fault(
-        "Q20.array",
-        "the error body is an array",
-        (REQUEST,),
-        partial(_whole, body=[{"error": _GOOGLE_400}], status=400),
-        billed=False,
-    ),
-    Fault(
-        "Q20.string",
-        "the error is a string",
-        (TRANSIENT,),
-        partial(_whole, body={"error": "overloaded"}, status=500),
-        billed=False,
-    ),
-    Fault(
+    *(refusal(f"Q19.{name}", f"HTTP 200 with {says}", wire, kind) for name, kind, says, wire in _WITH_200),
+    refusal("Q20.array", "the error body is an array", plain([{"error": _GOOGLE_400}], 400), REQUEST),
+    refusal("Q20.string", "the error is a string", plain({"error": "overloaded"}, 500), TRANSIENT),
+    refusal(
         "Q20.number",
         "the error's code is a number",
-        (TRANSIENT,),
-        lambda turn: error(503, "The model is overloaded.", code=503, status="UNAVAILABLE"),
-        billed=False,
+        error(503, "The model is overloaded.", code=503, status="UNAVAILABLE"),
+        TRANSIENT,
     ),
-    Fault("Q20.nested", "the cause is JSON inside the message", (RATE, TRANSIENT), _nested, billed=False),
+    refusal("Q20.nested", "the cause is JSON inside the message", _NESTED, RATE, TRANSIENT),
     Fault("Q21.choices_null", "`choices` is null", (TRANSIENT,), partial(_choices, choices=None)),
     Fault("Q21.choices_absent", "no `choices`", (TRANSIENT,), partial(_choices, choices=...)),
     Fault("Q21.choices_empty", "`choices` is empty", (TRANSIENT,), partial(_choices, choices=[])),
@@ -203,21 +181,9 @@ ENVELOPES: tuple[Fault, ...] = (
     Fault("Q72.hidden", "62 thought tokens are in the total alone", (OK,), _hidden_thoughts),
     Fault("Q72.zero", "prompt_tokens is 0", (OK,), partial(_usage, prompt_tokens=0)),
     Fault("Q74", "a thought as a part of the content's list", (OK,), _thinking_part),
-    Fault("Q75", "429 with the cause in metadata.raw, no Retry-After", (RATE,), _raw_cause, billed=False),
-    Fault(
-        "Q76.json",
-        "HTTP 200, JSON, no completion",
-        (TRANSIENT,),
-        partial(_whole, body={"status": "ok", "version": "1.2"}),
-        billed=False,
-    ),
-    Fault(
-        "Q76.text",
-        "HTTP 200, text",
-        (TRANSIENT,),
-        lambda turn: Wire(200, {"content-type": "text/plain"}, (b"It works!\n",)),
-        billed=False,
-    ),
+    refusal("Q75", "429 with the cause in metadata.raw, no Retry-After", _RAW_CAUSE, RATE),
+    refusal("Q76.json", "HTTP 200, JSON, no completion", plain({"status": "ok", "version": "1.2"}), TRANSIENT),
+    refusal("Q76.text", "HTTP 200, text", Wire(200, {"content-type": "text/plain"}, (b"It works!\n",)), TRANSIENT),
     *(
         Fault(f"Q79.{name}", f"native reason {value}", expect, partial(_native, reason=value))
         for name, value, expect in _NATIVE

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from extract.faults.turn import BALANCE, OK, RATE, REQUEST, SCHEMA, TRANSIENT, Fault, Turn, error
+from extract.faults.turn import (
+    BALANCE,
+    OK,
+    RATE,
+    REQUEST,
+    SCHEMA,
+    TRANSIENT,
+    Fault,
+    Turn,
+    error,
+    kie_error,
+    refusal,
+)
 from extract.faults.wire import Wire, plain
 
 LIMITED = {"message": "Rate limit exceeded", "type": "rate_limit_error", "code": "rate_limit_exceeded"}
@@ -60,23 +73,23 @@ _WAITS: tuple[tuple[str, str], ...] = (
 )
 
 
-def _google_400(_: Turn, message: str) -> Wire:
+def _google_400(message: str) -> Wire:
     return plain({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}, 400)
 
 
-def _bad_request(_: Turn, message: str) -> Wire:
-    return error(400, message, type="invalid_request_error", param="response_format", code=None)
+def _bad_request(message: str, code: str | None = None, **more: Any) -> Wire:
+    return error(400, message, type="invalid_request_error", **more, code=code)
 
 
-def _limited(_: Turn, headers: dict[str, str], message: str = LIMITED["message"]) -> Wire:
+def _limited(headers: dict[str, str], message: str = LIMITED["message"]) -> Wire:
     return plain({"error": {**LIMITED, "message": message}}, 429, headers)
 
 
 def _date(turn: Turn, seconds: float) -> Wire:
-    return _limited(turn, {"retry-after": formatdate(turn.now + seconds, usegmt=True)})
+    return _limited({"retry-after": formatdate(turn.now + seconds, usegmt=True)})
 
 
-def _quota(_: Turn, quota: str, delay: str | None = None) -> Wire:
+def _quota(quota: str, delay: str | None = None) -> Wire:
     """As Google says which quota is used up."""
     details: list[dict[str, Any]] = [
         {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]}
@@ -89,133 +102,88 @@ def _quota(_: Turn, quota: str, delay: str | None = None) -> Wire:
 
 def _garbage(turn: Turn) -> Wire:
     wire = turn.reply()
-    return Wire(wire.status, {**wire.headers, **_GARBAGE}, wire.steps, wire.framing)
+    return replace(wire, headers={**wire.headers, **_GARBAGE})
 
 
-def _shared_limit(_: Turn) -> Wire:
-    """As ToAPIs: the user's other keys used it up."""
-    headers = {
-        "retry-after": "1",
-        "x-ratelimit-limit": "300",
-        "x-ratelimit-remaining": "0",
-        "x-ratelimit-category": "user",
-    }
-    return plain({"error": LIMITED}, 429, headers)
-
+_SHARED = {  # as ToAPIs: the user's other keys used it up
+    "retry-after": "1",
+    "x-ratelimit-limit": "300",
+    "x-ratelimit-remaining": "0",
+    "x-ratelimit-category": "user",
+}
 
 REFUSALS: tuple[Fault, ...] = (
-    Fault("Q46", "too many states", (SCHEMA,), partial(_google_400, message=_STATES), billed=False),
+    refusal("Q46", "too many states", _google_400(_STATES), SCHEMA),
+    *(refusal(name, says, _google_400(message), REQUEST) for name, says, message in _SCHEMA_REFUSALS),
     *(
-        Fault(name, says, (REQUEST,), partial(_google_400, message=message), billed=False)
-        for name, says, message in _SCHEMA_REFUSALS
-    ),
-    *(
-        Fault(name, says, (REQUEST,), partial(_bad_request, message=message), billed=False)
+        refusal(name, says, _bad_request(message, param="response_format"), REQUEST)
         for name, says, message in _PLAIN_REFUSALS
     ),
     *(
-        Fault(
-            f"Q56.{name}",
-            f"429, Retry-After: {value}",
-            (RATE,),
-            partial(_limited, headers={"retry-after": value}),
-            billed=False,
-        )
+        refusal(f"Q56.{name}", f"429, Retry-After: {value}", _limited({"retry-after": value}), RATE)
         for name, value in _WAITS
     ),
-    Fault("Q56.missing", "429 without Retry-After", (RATE,), partial(_limited, headers={}), billed=False),
-    Fault("Q56.date", "429, Retry-After as a date", (RATE,), partial(_date, seconds=2), billed=False),
-    Fault("Q56.past", "429, Retry-After in the past", (RATE,), partial(_date, seconds=-3600), billed=False),
-    Fault(
+    refusal("Q56.missing", "429 without Retry-After", _limited({}), RATE),
+    refusal("Q56.date", "429, Retry-After as a date", partial(_date, seconds=2), RATE),
+    refusal("Q56.past", "429, Retry-After in the past", partial(_date, seconds=-3600), RATE),
+    refusal(
         "Q56.text",
         "429, how long to wait is in the text",
-        (RATE,),
-        partial(_limited, headers={}, message="Rate limit reached. Please try again in 0.724s."),
-        billed=False,
+        _limited({}, "Rate limit reached. Please try again in 0.724s."),
+        RATE,
     ),
-    Fault(
-        "Q56.delay",
-        "429 with Google's retryDelay",
-        (RATE,),
-        partial(_quota, quota="PerMinute", delay="1s"),
-        billed=False,
-    ),
+    refusal("Q56.delay", "429 with Google's retryDelay", _quota("PerMinute", "1s"), RATE),
     Fault("Q57.good", "-1 and 0 in the limit headers of a good answer", (OK,), _garbage),
-    Fault(
-        "Q57.limited",
-        "-1 and 0 in the limit headers of a 429",
-        (RATE,),
-        partial(_limited, headers=_GARBAGE),
-        billed=False,
-    ),
-    Fault(
-        "Q58.day",
-        "the quota of the day is used up",
-        (BALANCE,),
-        partial(_quota, quota="GenerateRequestsPerDayPerProjectPerModel"),
-        billed=False,
-    ),
-    Fault(
+    refusal("Q57.limited", "-1 and 0 in the limit headers of a 429", _limited(_GARBAGE), RATE),
+    refusal("Q58.day", "the quota of the day is used up", _quota("GenerateRequestsPerDayPerProjectPerModel"), BALANCE),
+    refusal(
         "Q58.minute",
         "the quota of the minute is used up",
-        (RATE,),
-        partial(_quota, quota="GenerateRequestsPerMinutePerProjectPerModel", delay="1s"),
-        billed=False,
+        _quota("GenerateRequestsPerMinutePerProjectPerModel", "1s"),
+        RATE,
     ),
-    Fault(
+    refusal(
         "Q58.balance",
         "429 for an empty account",
-        (BALANCE,),
-        lambda turn: error(
-            429, "You exceeded your current quota.", type="insufficient_quota", code="insufficient_quota"
-        ),
-        billed=False,
+        error(429, "You exceeded your current quota.", type="insufficient_quota", code="insufficient_quota"),
+        BALANCE,
     ),
-    Fault("Q59.user", "another job of the same user used up the limit", (RATE,), _shared_limit, billed=False),
-    Fault(
+    refusal(
+        "Q59.user",
+        "another job of the same user used up the limit",
+        plain({"error": LIMITED}, 429, _SHARED),
+        RATE,
+    ),
+    refusal(
         "Q59.limiter",
         "the limiter itself is down",
-        (RATE, TRANSIENT),
-        lambda turn: error(503, "Rate limiter unavailable", {"retry-after": "1"}, code="rate_limit_unavailable"),
-        billed=False,
+        error(503, "Rate limiter unavailable", {"retry-after": "1"}, code="rate_limit_unavailable"),
+        RATE,
+        TRANSIENT,
     ),
-    Fault(
+    refusal(
         "Q64",
         "the gateway cannot fetch the URL",
-        (REQUEST,),
-        lambda turn: plain({"code": 422, "msg": "Failed to get the file information", "data": None}, 422),
-        billed=False,
+        replace(kie_error(422, "Failed to get the file information"), status=422),
+        REQUEST,
     ),
-    Fault(
-        "Q65.type",
-        "a type of file that is refused",
-        (REQUEST,),
-        partial(_google_400, message="Unsupported MIME type: image/x-foo"),
-        billed=False,
-    ),
-    Fault(
+    refusal("Q65.type", "a type of file that is refused", _google_400("Unsupported MIME type: image/x-foo"), REQUEST),
+    refusal(
         "Q65.size",
         "a file that is too large",
-        (REQUEST,),
-        lambda turn: error(
-            413, "File size exceeds the limit of 10 MB", type="invalid_request_error", code="file_too_large"
-        ),
-        billed=False,
+        error(413, "File size exceeds the limit of 10 MB", type="invalid_request_error", code="file_too_large"),
+        REQUEST,
     ),
-    Fault(
+    refusal(
         "Q66",
         "an uploaded file has expired",
-        (REQUEST,),
-        lambda turn: error(
-            400, "The file has expired or does not exist", type="invalid_request_error", code="file_not_found"
-        ),
-        billed=False,
+        _bad_request("The file has expired or does not exist", "file_not_found"),
+        REQUEST,
     ),
-    Fault(
+    refusal(
         "Q78",
         "robots.txt forbids the URL",
-        (REQUEST,),
-        partial(_google_400, message="Cannot fetch content from the provided URL. URL_ROBOTED-ROBOTED_DENIED"),
-        billed=False,
+        _google_400("Cannot fetch content from the provided URL. URL_ROBOTED-ROBOTED_DENIED"),
+        REQUEST,
     ),
 )

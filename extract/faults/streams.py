@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from extract.faults.turn import OK, OUTPUT, RATE, REQUEST, TRANSIENT, Fault, Turn, error
+from extract.faults.turn import OK, OUTPUT, RATE, REQUEST, TRANSIENT, Fault, Turn, error, refusal
 from extract.faults.wire import (
     HTML_TYPE,
     JSON_TYPE,
@@ -44,7 +44,7 @@ def _other_label(turn: Turn) -> Wire:
     return _typed(turn, (JSON_TYPE if turn.stream else SSE_TYPE)["content-type"])
 
 
-def _page(_: Turn, status: int) -> Wire:
+def _page(status: int) -> Wire:
     text = (_PAGE_HEAD + "<!-- padding of the CDN's error page -->\n" * (PAGE // 41)).encode()
     return Wire(status, HTML_TYPE, (text + b"</body></html>",))
 
@@ -262,8 +262,8 @@ STREAMS: tuple[Fault, ...] = (
     ),
     Fault("Q4.missing", "no Content-Type", (OK,), partial(_typed, kind=None)),
     Fault("Q4.wrong", "text/html as Content-Type of a good answer", (OK,), partial(_typed, kind="text/html")),
-    Fault("Q5.504", "a page of 300 KB with status 504", (TRANSIENT,), partial(_page, status=504), billed=False),
-    Fault("Q5.200", "a page of 300 KB with status 200", (TRANSIENT,), partial(_page, status=200), billed=False),
+    refusal("Q5.504", "a page of 300 KB with status 504", _page(504), TRANSIENT),
+    refusal("Q5.200", "a page of 300 KB with status 200", _page(200), TRANSIENT),
     Fault("Q6.processing", "comments", (OK,), partial(_comments, text=b": OPENROUTER PROCESSING\n\n"), "stream"),
     Fault("Q6.ping", "comments between the events", (OK,), partial(_comments, text=b": PING\n\n"), "stream"),
     *(Fault(name, says, (OK,), partial(_rewritten, change=change), "stream") for name, says, change in _BY_OTHER_BYTES),
@@ -281,9 +281,7 @@ STREAMS: tuple[Fault, ...] = (
     Fault("Q13.eof", "the connection is closed in the middle", (TRANSIENT,), partial(_cut, end=End.DROP)),
     Fault("Q13.reset", "the connection is reset in the middle", (TRANSIENT,), partial(_cut, end=End.RESET)),
     Fault("Q13.stall", "nothing more comes from the middle on", (TRANSIENT,), partial(_cut, end=End.STALL)),
-    Fault(
-        "Q13.524", "the CDN gives up", (TRANSIENT,), lambda turn: replace(_page(turn, 524), status=524), billed=False
-    ),
+    refusal("Q13.524", "the CDN gives up", _page(524), TRANSIENT),
     Fault("Q14.choices", "an error beside choices in the stream", (TRANSIENT,), _mid_error, "stream"),
     Fault(
         "Q14.bare",

@@ -10,6 +10,7 @@ from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
+from extract.dialects import DIALECTS
 from extract.errors import ErrorClass
 from extract.faults.wire import Json, Wire, chunks_of, encode, plain, sse
 
@@ -136,6 +137,17 @@ class Fault:
     def applies(self, body: Mapping[str, Any]) -> bool:
         """Whether it can be shown to this request."""
         return self.on == "any" or (self.on == "stream") == (body.get("stream") is True)
+
+
+def refusal(name: str, says: str, wire: Wire | Callable[[Turn], Wire], *expect: str) -> Fault:
+    """A fault instead of the model's answer, so that it costs nothing; a `wire` is the same whatever was asked."""
+    return Fault(name, says, expect, wire if callable(wire) else lambda turn: wire, billed=False)
+
+
+def kie_error(code: int, message: str) -> Wire:
+    """A refusal as KIE writes it: its own code under HTTP 200."""
+    envelope = DIALECTS["kie"].envelopes[0]
+    return plain(envelope.body(code, message), envelope.http_status or code)
 
 
 def error(http: int, message: str, headers: Mapping[str, str] | None = None, **more: Any) -> Wire:

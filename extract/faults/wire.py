@@ -103,8 +103,9 @@ def _deltas(choice: Json, rng: Random) -> Iterator[tuple[Json, str | None]]:
     message = choice.get("message") or {}
     content = message.get("content")
     yield {"role": message.get("role", "assistant"), "content": ""}, None
-    for name in message.keys() - _LISTED:
-        yield {name: message[name]}, None
+    for name in message:  # in their order: a set has another in each process
+        if name not in _LISTED:
+            yield {name: message[name]}, None
     if message.get("tool_calls"):
         yield {"tool_calls": [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]}, None
     for piece in pieces(content, rng) if isinstance(content, str) else [content]:

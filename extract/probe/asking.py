@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from extract.client import PLAIN, Client, auth_headers, default_transport, read_bytes
 from extract.client.classify import has_error
-from extract.client.headers import limits_in
+from extract.client.headers import limits_in, lowered
+from extract.client.values import json_or_none, objects_in, part_of
 from extract.config import Dialect, Endpoint, Limits, is_loopback
 from extract.dialects import DIALECTS, DialectRules, rules_of, settled
 from extract.errors import APIConnectionError, APIError, ConfigError, ErrorClass
@@ -25,9 +26,11 @@ from extract.probe.questions import ROOM, Heard, Question, failed, planned, usag
 from extract.records import ChatRequest, Usage
 
 AT_ONCE = 4
+MOST_BALANCE = 1e15  # more, or what is no number at all, is no balance
 MOST_BYTES = 4 * 1024 * 1024  # of a list of models
 SECONDS = 120.0  # for one answer
 _LIMITS = Limits(timeout=SECONDS, idle_timeout=60)
+_NAMES = ("code", "type", "param")
 _REFUSALS = (400, 401, 402, 403, 413, 422, 429)  # of an empty request, where there is somebody to refuse it
 
 
@@ -60,6 +63,25 @@ async def settle(endpoint: Endpoint, model: str, transport: httpx.AsyncBaseTrans
         return await Probe(endpoint, model, inner).settle()
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The answer to a request that asks no model."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The JSON of the body, None where it is none."""
+        return json_or_none(self.body)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether somebody refused it, so that the path is there."""
+        return self.status in _REFUSALS or (self.status == 200 and has_error(self.document))
+
+
 @dataclass
 class Probe:
     """One probe at work: counts what it asks and what that costs."""
@@ -71,6 +93,7 @@ class Probe:
     requests: int = 0
     usage: Usage = Usage()
     limits: dict[str, Any] = field(default_factory=dict)
+    listed: Plain | None = None  # the answer for the list of models, once it was asked for
 
     async def run(self) -> ProbeReport:
         self.endpoint = await self.settle()
@@ -78,7 +101,7 @@ class Probe:
         heard = await self._ask(first, "")
         if heard.error:
             raise heard.error
-        findings = [first.read(heard, ""), usage_of(heard), await self._models()]
+        findings = [first.read(heard, ""), usage_of(heard), await self._models(), await self._balance()]
         for finding in findings:
             self.heard(finding)
         places = asyncio.Semaphore(AT_ONCE)
@@ -104,20 +127,24 @@ class Probe:
         for dialect, rules in DIALECTS.items():
             if rules.path not in tried:
                 tried.add(rules.path)
-                status, body = await self._plain("POST", rules.path_for(self.model), {})
-                if status in _REFUSALS or (status == 200 and has_error(_json(body))):
-                    return self.endpoint.resolved(await self._kind(dialect))
+                answer = await self._plain("POST", rules.path_for(self.model), {})
+                if answer.is_refusal:
+                    return self.endpoint.resolved(await self._kind(dialect, answer))
         raise ConfigError(
             f"{self.endpoint.base_url} has no chat completions at {' or '.join(sorted(tried))}",
             hint="check EXTRACT_BASE_URL, or set EXTRACT_DIALECT",
         )
 
-    async def _kind(self, dialect: Dialect) -> Dialect:
-        """llama.cpp says in its list of models what it is; others with the same path are alike."""
-        if DIALECTS["llamacpp"].path != DIALECTS[dialect].path:
-            return dialect
-        _, body = await self._plain("GET", DIALECTS["llamacpp"].models_path or "", None)
-        return "llamacpp" if b'"owned_by":"llamacpp"' in body.replace(b" ", b"") else dialect
+    async def _kind(self, dialect: Dialect, answer: Plain) -> Dialect:
+        """Of the dialects with this path the one that shows itself, in its refusal or its list of models."""
+        alike = {name: rules.signs for name, rules in DIALECTS.items() if rules.path == DIALECTS[dialect].path}
+        for name, signs in alike.items():
+            if (signs.header and signs.header in answer.headers) or _refusal(answer) in signs.refusals:
+                return name
+        owned = {name: signs.owner for name, signs in alike.items() if signs.owner}
+        entries = _entries(await self._list(DIALECTS[dialect].models_path or "")) if owned else []
+        found = (name for name, owner in owned.items() if any(entry.get("owned_by") == owner for entry in entries))
+        return next(found, dialect)
 
     @property
     def rules(self) -> DialectRules:
@@ -150,7 +177,7 @@ class Probe:
         return Heard(completion, None, watched.streamed)
 
     def _note(self, headers: Mapping[str, str]) -> None:
-        found = limits_in(headers)
+        found = limits_in(headers, own=self.rules.limit_headers)
         self.limits |= {name: asdict(window) for name, window in found.windows.items()}
         if found.category:
             self.limits["category"] = found.category
@@ -160,24 +187,49 @@ class Probe:
         if self.rules.models_path is None:
             return Finding("models", "no", "the dialect has no list")
         try:
-            status, body = await self._plain("GET", self.rules.models_path, None)
-            names = [str(entry.get("id")) for entry in from_json(body)["data"]] if status == 200 else []
-        except (APIError, ValueError, LookupError, TypeError, AttributeError):
+            answer = await self._list(self.rules.models_path)
+        except APIError:
             return Finding("models", "no", "no list that can be read")
-        if status != 200:
-            return Finding("models", "no", f"status {status}")
+        if answer.status != 200:
+            return Finding("models", "no", f"status {answer.status}")
+        if not isinstance(_document(answer).get("data"), list):
+            return Finding("models", "no", "no list that can be read")
+        names = [str(entry.get("id")) for entry in _entries(answer)]
         listed = "this one is listed" if self.model in names else "this one is not listed"
         return Finding("models", "yes", f"{len(names)} models, {listed}")
 
-    async def _plain(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
-        """One request that asks no model. Raises APIConnectionError."""
+    async def _balance(self) -> Finding:
+        """What is left on the account, where the dialect has a place for it and the endpoint serves it."""
+        if self.rules.balance_path is None:
+            return Finding("balance", "no", "the dialect has no place for it")
+        try:
+            answer = await self._plain("GET", self.rules.balance_path, None)
+        except APIError:
+            return Finding("balance", "no", "no answer that can be read")
+        if answer.status != 200:
+            return Finding("balance", "no", f"status {answer.status}")
+        document = _document(answer)
+        left = document.get(self.rules.balance_field)
+        is_number = isinstance(left, int | float) and not isinstance(left, bool) and abs(left) < MOST_BALANCE
+        if has_error(document) or not is_number:
+            return Finding("balance", "no", "no answer that can be read")
+        return Finding("balance", "yes", "no limit" if document.get("unlimited_quota") is True else f"{left:g} left")
+
+    async def _list(self, path: str) -> Plain:
+        """The list of models, asked for once. Raises APIError."""
+        if self.listed is None:
+            self.listed = await self._plain("GET", path, None)
+        return self.listed
+
+    async def _plain(self, method: str, path: str, body: Any) -> Plain:
+        """One request that asks no model. Raises APIError."""
         try:
             return await self._exchanged(method, path, body)
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             said = str(error) or type(error).__name__
             raise APIConnectionError(f"{self.endpoint.base_url}: {said}", kind=ErrorClass.TRANSIENT) from error
 
-    async def _exchanged(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+    async def _exchanged(self, method: str, path: str, body: Any) -> Plain:
         self.requests += 1
         url = httpx.URL(self.endpoint.base_url.rstrip("/") + path)
         headers = {
@@ -195,14 +247,24 @@ class Probe:
                 found = b"".join([chunk async for chunk in read_bytes(response, MOST_BYTES)])
             finally:
                 await response.aclose()
-        return response.status_code, found
+        return Plain(response.status_code, lowered(response.headers), found)
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return from_json(body)
-    except ValueError:
-        return None
+def _document(answer: Plain) -> Mapping[str, Any]:
+    """The JSON object of an answer, empty for anything else."""
+    document = answer.document
+    return document if isinstance(document, dict) else {}
+
+
+def _entries(answer: Plain) -> list[dict[str, Any]]:
+    return objects_in(_document(answer).get("data"))
+
+
+def _refusal(answer: Plain) -> tuple[Any, Any, Any]:
+    """Code, type and param of an error, as it came; what is no text is None."""
+    error = part_of(_document(answer), "error")
+    code, kind, param = (value if isinstance(value := error.get(name), str) else None for name in _NAMES)
+    return code, kind, param
 
 
 @asynccontextmanager

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import resource
 import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
+import pyarrow
 import pytest
 
+import extract
+from extract import Limits
 from extract.client import exchange, read_bytes
 from extract.errors import APIError, AuthenticationError, ErrorClass, InvalidResponseError
 from extract.testing import Reply, ScriptedServer, completion
 from tests.client.raw import GOOD, asked, events, head
 from tests.client.test_exchange import ask, refused
+from tests.support import pipeline, rows_csv
 
 TEXT = bytes(range(256)) * 2000
 HUGE = 200_000_000
@@ -56,6 +62,10 @@ def bomb() -> bytes:
     return b"".join(packer.compress(block) for _ in range(HUGE // len(block))) + packer.flush()
 
 
+def packed(data: bytes, coding: str) -> bytes:
+    return pyarrow.compress(data, codec={"br": "brotli", "zstd": "zstd"}[coding], asbytes=True)
+
+
 PACKED = {
     "gzip": ("gzip", gzip.compress(TEXT)),
     "members": ("x-gzip", gzip.compress(TEXT[:5]) + gzip.compress(b"") + gzip.compress(TEXT[5:])),
@@ -91,8 +101,9 @@ def test_what_was_not_asked_for_is_refused(coding: str) -> None:
     """Many layers make gigabytes of a few KB."""
     with pytest.raises(InvalidResponseError) as caught:
         read(b"x", coding=coding)
-    assert ErrorClass.TRANSIENT == caught.value.kind
+    assert (ErrorClass.CONFIG, False) == (caught.value.kind, caught.value.retryable)
     assert 300 > len(caught.value.message)
+    assert ("pyreqwest" if coding in ("br", "zstd") else "Accept-Encoding: identity") in (caught.value.hint or "")
 
 
 def test_a_bomb_is_not_unpacked() -> None:
@@ -150,8 +161,42 @@ def test_the_client_asks_for_plain_answers_and_refuses_layers(own: type[httpx.As
     with ScriptedServer(lambda call: twice) as server:
         error = refused(server.endpoint(), transport=own and own())
         assert "identity" == server.calls[0].headers["accept-encoding"]
-    assert (InvalidResponseError, ErrorClass.TRANSIENT) == (type(error), error.kind)
+    assert (InvalidResponseError, ErrorClass.CONFIG) == (type(error), error.kind)
     assert "packed as 'gzip, gzip'" in error.message
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_br_and_zstd_are_undone_by_the_default_transport(coding: str) -> None:
+    """Also of an error; what breaks off, or is no such packing, is worth another attempt."""
+    body = json.dumps(completion("x")).encode()
+    headers = {"content-encoding": coding}
+    replies = [
+        Reply(packed(body, coding), headers=headers),
+        Reply(packed(b'{"error": {"message": "too many states"}}', coding), status=400, headers=headers),
+        Reply(packed(body, coding)[:-3], headers=headers),
+        Reply(b"not packed", headers=headers),
+    ]
+    with ScriptedServer(lambda call: replies[call.number - 1]) as server:
+        assert "x" == ask(server.endpoint()).content
+        assert ErrorClass.SCHEMA == refused(server.endpoint()).kind
+        assert [True, True] == [refused(server.endpoint()).retryable for _ in replies[2:]]
+        assert {"identity"} == {call.headers["accept-encoding"] for call in server.calls}
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
+def test_what_cannot_be_unpacked_is_paid_once(coding: str, tmp_path: Path) -> None:
+    """The run stops: each further answer would be paid and packed likewise."""
+    reply = Reply(b"packed", headers={"content-encoding": coding})
+    with ScriptedServer(lambda call: reply) as server:
+        with pytest.raises(InvalidResponseError, match="is not unpacked here"):
+            extract.run(
+                pipeline(limits=Limits(concurrency=1)),
+                rows_csv(tmp_path / "in.csv", 5),
+                out=tmp_path / "out",
+                endpoint=server.endpoint(),
+                transport=httpx.AsyncHTTPTransport(),
+            )
+        assert 1 == len(server.calls)
 
 
 @pytest.mark.parametrize("own", [None, httpx.AsyncHTTPTransport])
@@ -162,6 +207,17 @@ def test_a_bomb_is_an_answer_that_is_too_large(
     reply = Reply(bomb(), headers={"content-encoding": "gzip"})
     with ScriptedServer(lambda call: reply) as server:
         assert "larger than 1000000 bytes" in refused(server.endpoint(), transport=own and own()).message
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_a_bomb_of_another_packing_comes_in_small_pieces(monkeypatch: pytest.MonkeyPatch, coding: str) -> None:
+    """A few hundred bytes that are 200 MB: read as far as the bound, in little memory."""
+    monkeypatch.setattr(exchange, "MAX_ANSWER", 10_000_000)
+    reply = Reply(packed(b" " * HUGE, coding), headers={"content-encoding": coding})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ScriptedServer(lambda call: reply) as server:
+        assert "larger than 10000000 bytes" in refused(server.endpoint()).message
+    assert 100_000 > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KB
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "br", "gzip"])
@@ -179,6 +235,22 @@ def test_a_packed_stream_is_read_as_it_comes() -> None:
     begin = head().replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
     begun = time.monotonic()
     assert '{"a": 1}' == asked(begin, packed[0], 0.05, packed[1], end="hang").content
+    assert 5 > time.monotonic() - begun
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_a_stream_of_another_packing_is_read_as_it_comes_too(coding: str) -> None:
+    """It is whole at its [DONE], though neither its packing nor its connection ends."""
+    sink = pyarrow.BufferOutputStream()
+    stream = pyarrow.CompressedOutputStream(sink, {"br": "brotli", "zstd": "zstd"}[coding])
+    stream.write(events(*GOOD))
+    stream.flush()
+    begin = head().replace(b"\r\n\r\n", f"\r\ncontent-encoding: {coding}\r\n\r\n".encode())
+    begun = time.monotonic()
+    with stream:
+        stream.flush()
+    data = sink.getvalue().to_pybytes()
+    assert '{"a": 1}' == asked(begin, data[:40], 0.05, data[40:-2], end="hang").content
     assert 5 > time.monotonic() - begun
 
 

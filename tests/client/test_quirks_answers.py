@@ -360,6 +360,7 @@ def test_a_call_of_the_old_form_and_what_a_gateway_adds(stream: bool) -> None:
     )
 
 
+FOUND = {"url": "https://a.example/x", "title": "A", "content": "…", "score": 0.98}
 GROUNDED = {"groundingChunks": [{"web": {"uri": "https://a.example/x", "title": "A"}}, {"web": {"uri": "ftp://no"}}]}
 
 
@@ -388,6 +389,18 @@ GROUNDED = {"groundingChunks": [{"web": {"uri": "https://a.example/x", "title": 
             {"citations": ["https://c.example"], "search_results": [{"url": "https://c.example", "title": "C"}]},
             (WebSource("https://c.example", "C"),),
         ),
+        (
+            {
+                "executed_tools": [  # Groq's compound models
+                    {"index": 0, "type": "search", "arguments": "{}", "search_results": {"results": [FOUND, FOUND]}},
+                    {"index": 1, "type": "browser", "browser_results": [{"url": "https://b.example", "title": "B"}]},
+                    {"index": 2, "type": "python", "search_results": [7], "browser_results": {"url": "x"}},
+                    "text",
+                ]
+            },
+            {},
+            (WebSource("https://a.example/x", "A"), WebSource("https://b.example", "B")),
+        ),
     ],
 )
 def test_the_pages_of_a_search(stream: bool, message: Any, top: Any, expected: Any) -> None:
@@ -395,6 +408,19 @@ def test_the_pages_of_a_search(stream: bool, message: Any, top: Any, expected: A
     chunks = (delta('{"a": 1}', **message), {"choices": []} | top, GOOD[2])
     found = reread(asked(streamed(*chunks) if stream else plain(answer(**message) | top), stream=stream))
     assert expected == found.sources
+
+
+def test_what_groqs_tools_found_comes_in_pieces() -> None:
+    """A tool is told when it begins, without results, and again with them; each of several counts."""
+    begun = [{"index": number, "type": "search", "arguments": f'{{"query": "{number}"}}'} for number in (0, 1)]
+    done = [
+        {**tool, "search_results": {"results": [{"url": f"https://{name}.example", "title": name, "score": 0.9}]}}
+        for tool, name in zip(begun, "ab", strict=True)
+    ]
+    tools = [{**begun[0], "search_results": {"results": []}}, done[0], begun[1], done[1]]
+    chunks = [delta(executed_tools=[tool]) for tool in tools]
+    found = reread(asked(streamed(*chunks, delta('{"a": 1}'), GOOD[2])))
+    assert (WebSource("https://a.example", "a"), WebSource("https://b.example", "b")) == found.sources
 
 
 def test_done_alone_is_no_answer() -> None:
