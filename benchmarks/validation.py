@@ -3,7 +3,9 @@
     python -m benchmarks.validation [--repeats 7] [--number 2000]
 
 Prints microseconds of CPU per record, the median of the repeats, all in one process: reading the JSON, the schema's
-verdict, the Pydantic model, the cells of the row; then what `jsonschema` takes for the schema alone.
+verdict, the Pydantic model, the cells of the row; then the whole judge, from the text of an answer to its outcome,
+beside the least that reads, checks and validates the same text (whose decimals have gone through floats), and beside
+the judge whose rows are made without short cuts; then what `jsonschema` takes for the schema alone.
 """
 
 from __future__ import annotations
@@ -17,11 +19,17 @@ from decimal import Decimal
 from statistics import median
 from typing import Any, Literal
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field
+from pydantic_core import from_json
 
 from extract.parse import parse_json
-from extract.schema import compile_schema
+from extract.parts import Piece, outcome_of
+from extract.records import Completion, Outcome, Record, Usage
+from extract.schema import CompiledSchema, compile_schema
+from extract.schema.cells import Tabulator
+from extract.validate import Judge
 from extract.verdict import Verdict
 
 GOAL = 60.0  # µs for JSON, schema and model together
@@ -75,15 +83,45 @@ def stages() -> Mapping[str, Callable[[], Any]]:
     value = parse_json(ANSWER)
     plain = json.loads(ANSWER)
     instance = Invoice.model_validate(value)
+    record = Record(1, 0, {"text": ""})
+    completion = Completion(ANSWER, "stop", "m", Usage(), b"")
+    piece = Piece("", 1, completion)
+    judge, slow = Judge(compiled, (), ["text"]), Judge(_without_hurry(), (), ["text"])
     assert not verdict.issues(value)
     assert stock.is_valid(plain)
+    assert judge(record, completion).ok
+    assert judge(record, completion).row == slow(record, completion).row
     return {
         "parse": lambda: parse_json(ANSWER),
         "verdict": lambda: verdict.issues(value),
         "model": lambda: Invoice.model_validate(value, strict=False),
         "cells": lambda: compiled.tabulator(instance),
+        "judge": lambda: judge(record, completion),
+        "outcome_of": lambda: outcome_of(record, (), (piece,), judge),
+        "no short cuts": lambda: slow(record, completion),
+        "bare": _least(schema, record),
         "jsonschema": lambda: stock.is_valid(plain),
     }
+
+
+def _without_hurry() -> CompiledSchema:
+    compiled = compile_schema(Invoice)
+    compiled.__dict__["tabulator"] = Tabulator(compiled.shape, compiled.fits, hurry=False)  # in place of the cached one
+    return compiled
+
+
+def _least(schema: Mapping[str, Any], record: Record) -> Callable[[], Any]:
+    """The least work that makes a row of an answer."""
+    is_valid = jsonschema_rs.Draft202012Validator(dict(schema)).is_valid
+    validate = Invoice.__pydantic_validator__.validate_json
+    names = list(Invoice.model_fields)
+
+    def judge() -> Outcome:
+        assert is_valid(from_json(ANSWER))
+        held = validate(ANSWER).__dict__
+        return Outcome(record, row={name: held[name] for name in names})
+
+    return judge
 
 
 def measure(repeats: int, number: int) -> dict[str, float]:
@@ -112,6 +150,8 @@ def main() -> None:
     judged = times["parse"] + times["verdict"] + times["model"]
     print(f"{'parse + verdict + model':<24}{judged:8.1f}  (goal {GOAL:.0f}: {'met' if judged <= GOAL else 'missed'})")
     print(f"{'with cells':<24}{judged + times['cells']:8.1f}")
+    for name in ("judge", "outcome_of", "no short cuts", "bare"):
+        print(f"{name:<24}{times[name]:8.1f}  ({times[name] / times['bare']:.1f}× bare)")
     print(
         f"{'jsonschema alone':<24}{times['jsonschema']:8.1f}  ({times['jsonschema'] / times['verdict']:.0f}× verdict)"
     )

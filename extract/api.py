@@ -22,14 +22,17 @@ from extract.pipeline import Pipeline, Prepared, default_out, prepare
 from extract.probe import Finding, ProbeReport, probe, recalled, remember, settle
 from extract.report import OnProgress, Report
 from extract.requests import Unaskable, estimated_tokens
-from extract.runner import Stop
 from extract.shelf import writer_for
 from extract.sinks import EVIDENCE, QUARANTINE, ShardWriter, folder_of, label_of, read_manifest, read_rows, read_shards
 from extract.sources import open_source
+from extract.stop import Stop
 
 if TYPE_CHECKING:
     import httpx
     import pandas as pd
+
+
+Approve = Callable[[Prepared, Path], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +128,7 @@ def run(
     max_failed: int = 0,
     on_progress: OnProgress | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    approve: Approve | None = None,
 ) -> Result:
     """Run a pipeline and wait for it; works in scripts, in notebooks and inside a running event loop.
 
@@ -132,7 +136,8 @@ def run(
     directory, default `out/<name>`; the same call again asks only for what has no answer yet. endpoint: default the
     pipeline's, else the environment's. local: the model on this machine. limit: only the first records. on_progress:
     called with the running `Tally`, None: a progress bar in a notebook. transport: any httpx transport in place of the
-    built-in one.
+    built-in one. approve: sees what is prepared, and the run directory, before anything is read or asked; what it
+    raises ends the run.
 
     Ctrl-C finishes the calls in flight and raises RunStopped; a second one ends at once.
     Raises ConfigError and InputError before any call; RunStopped and APIError when the run cannot go on.
@@ -149,6 +154,7 @@ def run(
         max_failed=max_failed,
         on_progress=on_progress,
         transport=transport,
+        approve=approve,
         stop=stop,
     )
     return _in_thread(work, stop)
@@ -165,6 +171,7 @@ async def arun(
     max_failed: int = 0,
     on_progress: OnProgress | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    approve: Approve | None = None,
     stop: Stop | None = None,
 ) -> Result:
     """`run` for a running event loop. `stop.request(reason)` ends the run early, from any thread."""
@@ -173,9 +180,12 @@ async def arun(
     if transport is None:
         _refuse_no_endpoint(prepared.endpoint)
     _refuse_impossible_budget(prepared)
+    root = Path(out) if out else default_out(pipeline)
+    if approve is not None:
+        await asyncio.to_thread(approve, prepared, root)
     scan = await asyncio.to_thread(prepared.source.scan)
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
-        job = Job(prepared, scan, Path(out) if out else default_out(pipeline), stop or Stop(), notify)
+        job = Job(prepared, scan, root, stop or Stop(), notify)
         return Result(job.out, await job.run(transport), prepared, job.fingerprints, max_failed)
 
 

@@ -94,9 +94,13 @@ class Limits(Settings):
     """How hard the endpoint is driven, and how much may be spent."""
 
     concurrency: int = Field(default=32, ge=1, le=100_000)  # calls in flight
-    requests_per_minute: float | None = Field(default=None, gt=0)  # paced evenly; None: no limit
+    requests_per_minute: float | None = Field(default=None, gt=0)  # paced evenly; None: what the endpoint takes
+    tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output; guessed before, settled after
     max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices
     max_requests: int | None = Field(default=None, ge=1)  # calls of one run, retries included
+    max_total_tokens: int | None = Field(default=None, ge=1)  # input and output of one run
+    max_seconds: float | None = Field(default=None, gt=0)  # of one run, from its first call; those in flight finish
+    outage_timeout: float = Field(default=1800.0, gt=0)  # seconds without any answer, then the run stops
     timeout: float = Field(default=600.0, gt=0)  # seconds for one whole call
     tool_rounds: int = Field(default=6, ge=1, le=100)  # in which the model may call functions, for one record
     tool_calls: int = Field(default=32, ge=1, le=10_000)  # of functions, for one record

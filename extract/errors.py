@@ -139,6 +139,8 @@ class APIError(ExtractError):
         self.request_id = request_id
         self.retry_after = retry_after
         self.body = body
+        self.waited = 0.0  # seconds that the call waited for its turn before it began
+        self.may_be_billed = False  # the request was sent, and nobody knows what became of it
 
     @property
     def retryable(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.client import Client, completion_from
 from extract.config import Endpoint
+from extract.disk import DiskPause
 from extract.errors import ConfigError, ExtractError
 from extract.journal import COMPLETION, Journal
 from extract.ladder import Ladder, refuse_overtaken
@@ -21,11 +22,12 @@ from extract.pipeline import Prepared
 from extract.records import Completion
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
-from extract.runner import Runner, Stop, journaled, until_stopped
+from extract.runner import Runner, journaled
 from extract.shelf import Shelf, resumed, tally_of
 from extract.sinks import RunDirectory, Shard, read_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan
+from extract.stop import Stop
 from extract.tools import with_tools
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ class Job:
         if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
             shelf.discard()
         if self.stop.reason:
-            shelf.write_manifest()
+            with suppress(DiskPause):  # what stops the run may be a full disk, and the reason is to be heard
+                shelf.write_manifest()
             if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
                 committed = tally_of(self.scan, shelf.shards)
                 tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
@@ -101,27 +104,26 @@ class Job:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
         ladders = self._ladders(journal, tally)
-        limited = until_stopped(
-            with_limits(
-                until_stopped(journaled(with_media(client), journal, pipeline.model), self.stop),
-                limits,
-                pipeline.model,
-                refuse=refuse_overtaken(ladders),
-                sleep=self.stop.sleep,
-            ),
-            self.stop,
-        )
         runner = Runner(
             ladders=ladders,
             judge=self.prepared.judge,
             journal=journal,
-            send=limited,
+            send=journaled(with_media(client), journal, pipeline.model),
             model=pipeline.model,
             tally=tally,
             stop=self.stop,
             width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
             notify=self.notify,
             reads_files=bool(self.prepared.build.attachments),
+        )
+        limited = with_limits(
+            runner.send,
+            limits,
+            pipeline.model,
+            self.stop,
+            retry=pipeline.retry,
+            refuse=refuse_overtaken(ladders),
+            on_parked=runner.failed,
         )
         runner.send = with_retries(limited, pipeline.retry, on_failure=runner.failed, sleep=self.stop.sleep)
         if not self.prepared.toolbox.is_empty:
@@ -159,6 +161,8 @@ class Job:
             losses=self.prepared.losses(tally.relaxed),
             stopped=str(stopped) if stopped else None,
             relaxed=tally.relaxed,
+            ambiguous=tally.ambiguous,
+            unmetered=tally.unmetered,
         )
 
 

@@ -15,44 +15,54 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from extract.errors import APIError, RunDirectoryError
+from extract.disk import told
+from extract.errors import APIError, ExtractError, RunDirectoryError
+from extract.failpoints import failpoint
 from extract.records import Completion, Research, Usage
 
 logger = logging.getLogger("extract.journal")
 
 _RESEARCH_READER = TypeAdapter(Research)
 
-GROUP = 64  # answers in one commit at most
+GROUP = 256  # answers in one commit at most; fewer wait in line behind a slow disk when they share its fsync
 WINDOW = 0.005  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
-FORMAT = 1
+FORMAT = 2  # 1: digests of answers covered their bodies only
+SYNCHRONOUS = "FULL"  # each commit is on the disk when it returns
 
-_APPLICATION = 0x7461626C  # "tabl"
+APPLICATION = 0x7461626C  # "tabl"
 _TABLES = """
 CREATE TABLE answers (request TEXT PRIMARY KEY, kind TEXT NOT NULL, status INTEGER, attempts INTEGER NOT NULL,
                       input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, message TEXT, body BLOB NOT NULL,
-                      digest BLOB NOT NULL)
-                      WITHOUT ROWID;
+                      digest BLOB NOT NULL);
 CREATE TABLE attempts (id INTEGER PRIMARY KEY, request TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL,
                        status INTEGER, code TEXT, message TEXT, input_tokens INTEGER NOT NULL,
                        output_tokens INTEGER NOT NULL);
-CREATE INDEX attempts_request ON attempts (request);
+CREATE INDEX attempts_failed ON attempts (request) WHERE kind <> 'completion';
 CREATE TABLE totals (requests INTEGER NOT NULL, retries INTEGER NOT NULL, input_tokens INTEGER NOT NULL,
                      output_tokens INTEGER NOT NULL, cost_usd REAL, answers INTEGER NOT NULL);
 INSERT INTO totals VALUES (0, 0, 0, 0, NULL, 0);
 """
 _LATER = """
-CREATE TABLE IF NOT EXISTS notes (request TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notes (request TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL, digest BLOB)
+                                  WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_too_complex ON answers (kind) WHERE kind = 'schema_too_complex'
 """  # older journals get these when they are opened; the index is small, since there are few
+_UNUSABLE = "cannot be used as a journal"
+_HEADER = 512  # bytes of the smallest page
+_SEAL, _OLD_SEAL = 16, 8  # bytes of a digest; those of format 1 told only of the body
+CHECKPOINT = 4000  # pages in the log before they go into the file: fewer fsyncs, and 16 MB on the disk
+CACHE = 64_000  # kB at most; an index of a million requests stays in memory
 COMPLETION = "completion"
 _FLUSH = "flush"  # an entry that is only waited for
 _FORGET = "forget"  # likewise: drop an answer
@@ -96,7 +106,7 @@ class Journal:
             self._reader.close()
             raise
         self._writer.isolation_level = None
-        self._failure: RunDirectoryError | None = None  # of a note that nobody waits for; the next caller hears of it
+        self._failure: ExtractError | None = None  # of a note that nobody waits for; the next caller hears of it
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name="extract-journal", daemon=True)
         self._thread.start()
@@ -107,24 +117,28 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         self._queue.put(None)
         self._thread.join()
-        self._writer.close()
-        self._reader.close()
+        try:
+            failpoint("journal.close.before")
+            self._writer.close()
+            self._reader.close()
+            failpoint("journal.close.after")
+        except (OSError, sqlite3.Error) as refused:  # all is committed; the next who opens it settles the log
+            logger.warning("%s could not be closed: %s", self.path, refused)
 
     def lookup(self, request: str) -> Answer | None:
         """The stored answer to this exact request."""
         found = self._row(
-            "SELECT kind, status, attempts, message, body, digest,"
-            " (SELECT body FROM notes WHERE request = ?1 AND kind = 'research') FROM answers WHERE request = ?1",
+            "SELECT a.kind, a.status, a.attempts, a.message, a.body, a.digest, n.body, n.digest"
+            " FROM answers a LEFT JOIN notes n ON n.request = a.request AND n.kind = 'research' WHERE a.request = ?",
             request,
         )
         if found is None:
             return None
-        kind, status, attempts, message, body, digest, note = found
-        answer = Answer(kind, status, attempts, message, body, _research(note))
-        if not isinstance(answer.body, bytes) or _digest(answer.body) != digest:
+        kind, status, attempts, message, body, digest, note, seal_of_note = found
+        if not is_sealed(request, found[:5], digest):
             logger.warning("%s: the answer to %s is damaged and is asked for again", self.path, request)
             return None
-        return answer
+        return Answer(kind, status, attempts, message, body, _research(request, note, seal_of_note))
 
     def stored_answer(self, request: str) -> Answer:
         """The answer that was just stored. Raises RunDirectoryError when it cannot be read back."""
@@ -135,7 +149,10 @@ class Journal:
 
     def totals(self) -> Totals:
         """Requests, retries and tokens of all attempts so far, and the answers that are kept."""
-        requests, retries, given, made, cost_usd, answers = self._row("SELECT * FROM totals")
+        found = self._row("SELECT * FROM totals")
+        if found is None:
+            raise RunDirectoryError(f"{self.path} cannot be read: its totals are gone", hint="see `extract fsck`")
+        requests, retries, given, made, cost_usd, answers = found
         return Totals(requests, retries, Usage(given, made), cost_usd, answers)
 
     def has_relaxed(self) -> bool:
@@ -144,8 +161,8 @@ class Journal:
 
     def result(self, call: str) -> bytes | None:
         """What a function gave back in this call, if it was made before."""
-        found = self._row("SELECT body FROM notes WHERE request = ? AND kind = 'result'", call)
-        return found[0] if found and isinstance(found[0], bytes) else None
+        found = self._row("SELECT body, digest FROM notes WHERE request = ? AND kind = 'result'", call)
+        return found[0] if found and _is_sealed_note(call, _RESULT, *found) else None
 
     async def store(
         self, request: str, completion: Completion, cost_usd: float | None = None, research: Research | None = None
@@ -183,13 +200,12 @@ class Journal:
         try:
             with self._reading, closing(self._reader.execute(query, values)) as cursor:
                 return cursor.fetchone()
-        except sqlite3.Error as error:
-            raise RunDirectoryError(f"{self.path} cannot be read: {error}") from error
+        except (sqlite3.Error, UnicodeError) as error:  # UnicodeError: in the words of an error about a damaged page
+            raise RunDirectoryError(f"{self.path} cannot be read: {error}", hint="see `extract fsck`") from error
 
     async def _stored(self, entry: _Entry) -> Answer:
-        loop = asyncio.get_running_loop()
-        entry.done = loop.create_future()
-        entry.call_soon = loop.call_soon_threadsafe
+        entry.loop = asyncio.get_running_loop()
+        entry.done = entry.loop.create_future()
         self._queue.put(entry)
         return await entry.done
 
@@ -198,7 +214,7 @@ class Journal:
         while not is_last:
             group, is_last = self._next_group()
             if group:
-                self._failure = _commit(self._writer, group, self._failure)
+                self._failure = _commit(self._writer, self.path, group, self._failure)
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
         """Waits for an entry, then takes what comes within the window."""
@@ -228,12 +244,12 @@ class _Entry:
     cost_usd: float | None = None
     note: bytes | None = None
     done: asyncio.Future[Answer] | None = None
-    call_soon: Callable[..., Any] | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
 
 def _commit(
-    connection: sqlite3.Connection, group: list[_Entry], failure: RunDirectoryError | None
-) -> RunDirectoryError | None:
+    connection: sqlite3.Connection, path: Path, group: list[_Entry], failure: ExtractError | None
+) -> ExtractError | None:
     """One transaction for the group; then each waiting caller gets its answer or the error.
 
     Gives back the failure that no caller has heard of yet.
@@ -241,116 +257,247 @@ def _commit(
     answers: list[Answer | None] = [None] * len(group)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        answers = [_insert(connection, entry) for entry in group]
+        answers = _insert(connection, group)
+        failpoint("journal.commit.before")
         connection.execute("COMMIT")
+        failpoint("journal.commit.after")
     except Exception as error:  # whatever it is: a writer that died would leave its callers waiting for ever
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        failure = RunDirectoryError(f"the journal cannot be written: {error}", hint="free space, then run again")
-    for entry, answer in zip(group, answers, strict=True):
-        _resolve(entry, answer, failure)
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        failure = _failure_of(error, path)
+    _settle(group, answers, failure)
     return None if any(entry.done for entry in group) else failure
 
 
-def _insert(connection: sqlite3.Connection, entry: _Entry) -> Answer | None:
-    if entry.kind == _FLUSH:
-        return Answer(_FLUSH, None, 0, None, b"")
-    if entry.kind == _FORGET:
-        dropped = connection.execute("DELETE FROM answers WHERE request = ?", (entry.request,)).rowcount
-        connection.execute("UPDATE totals SET answers = answers - ?", (dropped,))
-        return None
-    if entry.note is not None:
-        kind = _RESULT if entry.kind == _RESULT else _RESEARCH
-        connection.execute("INSERT OR REPLACE INTO notes VALUES (?,?,?)", (entry.request, kind, entry.note))
-    if entry.kind == _RESULT:
-        return Answer(_RESULT, None, 0, None, entry.note or b"")
-    usage = entry.usage
-    connection.execute(
+def _failure_of(error: Exception, path: Path) -> ExtractError:
+    if isinstance(error, OSError | sqlite3.Error):
+        return told(error, path)
+    return RunDirectoryError(f"{path} cannot be written: {error}")
+
+
+def _insert(connection: sqlite3.Connection, group: Sequence[_Entry]) -> list[Answer | None]:
+    """What became of each entry. Answers are dropped in their turn, all else goes in together."""
+    found: list[Answer | None] = []
+    for forget, entries in groupby(group, lambda entry: entry.kind == _FORGET):
+        found += (_drop if forget else _insert_together)(connection, list(entries))
+    return found
+
+
+def _drop(connection: sqlite3.Connection, entries: Sequence[_Entry]) -> list[Answer | None]:
+    """Answers that are to be asked for again. Their attempts are marked: such are counted when the next one comes."""
+    dropped = [entry.request for entry in entries]
+    marks = ",".join("?" * len(dropped))
+    number = connection.execute(f"DELETE FROM answers WHERE request IN ({marks})", dropped).rowcount  # noqa: S608
+    connection.execute("UPDATE totals SET answers = answers - ?", (number,))
+    if number:
+        connection.execute(
+            f"UPDATE attempts SET kind = 'forgotten' WHERE kind = 'completion' AND request IN ({marks})",  # noqa: S608
+            dropped,
+        )
+    return [None] * len(entries)
+
+
+def _insert_together(connection: sqlite3.Connection, entries: Sequence[_Entry]) -> list[Answer | None]:
+    notes = [_note_row(entry) for entry in entries if entry.note is not None]
+    if notes:
+        connection.executemany("INSERT OR REPLACE INTO notes (request, kind, body, digest) VALUES (?,?,?,?)", notes)
+    calls = [entry for entry in entries if entry.kind not in (_FLUSH, _RESULT)]
+    attempts = iter(_insert_calls(connection, calls)) if calls else iter(())
+    return [
+        Answer(entry.kind, None, 0, None, entry.note or b"") if entry.kind in (_FLUSH, _RESULT) else next(attempts)
+        for entry in entries
+    ]
+
+
+def _insert_calls(connection: sqlite3.Connection, calls: Sequence[_Entry]) -> list[Answer | None]:
+    """Few statements for all: what a statement costs is more than what a row costs."""
+    requests = {entry.request for entry in calls}
+    made = Counter(dict(_among(connection, "attempts", requests, "AND kind <> 'completion'")))
+    replaced = dict(_among(connection, "answers", requests))
+    if replaced:  # answers that were found damaged: rare, and worth reading all attempts
+        made.update(dict(_among(connection, "attempts", replaced, "AND kind = 'completion'")))
+    known, now = len(made), time.time()
+    found = []
+    for entry in calls:
+        made[entry.request] += 1
+        found.append(None if entry.body is None else _answer_of(entry, made[entry.request], entry.body))
+    answered = {entry.request: (entry, answer) for entry, answer in zip(calls, found, strict=True) if answer}
+    connection.executemany(
         "INSERT INTO attempts (request, at, kind, status, code, message, input_tokens, output_tokens)"
         " VALUES (?,?,?,?,?,?,?,?)",
-        (
-            *(entry.request, time.time(), entry.kind, entry.status, entry.code, entry.message),
-            *(usage.input_tokens, usage.output_tokens),
-        ),
+        [
+            (e.request, now, e.kind, e.status, e.code, e.message, e.usage.input_tokens, e.usage.output_tokens)
+            for e in calls
+        ],
     )
-    (attempts,) = connection.execute("SELECT count(*) FROM attempts WHERE request = ?", (entry.request,)).fetchone()
+    if answered:
+        connection.executemany(
+            "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)",
+            [_answer_row(entry, answer) for entry, answer in answered.values()],
+        )
+    retries = len(calls) - (len(requests) - known)  # all but the first of each request
+    _add_to_totals(connection, calls, retries, len(answered) - len(replaced.keys() & answered.keys()))
+    return found
+
+
+def _among(
+    connection: sqlite3.Connection, table: str, requests: Iterable[str], which: str = ""
+) -> Iterable[tuple[str, int]]:
+    """How many rows of the table each of these requests has; those without any are left out."""
+    named = tuple(requests)
+    marks = ",".join("?" * len(named))
+    query = f"SELECT request, count(*) FROM {table} WHERE request IN ({marks}) {which} GROUP BY request"  # noqa: S608
+    return connection.execute(query, named)
+
+
+def _add_to_totals(connection: sqlite3.Connection, calls: Sequence[_Entry], retries: int, answers: int) -> None:
+    costs = [entry.cost_usd for entry in calls if entry.cost_usd is not None]
+    cost = sum(costs) if costs else None
     connection.execute(
-        "UPDATE totals SET requests = requests + 1, retries = retries + ?, input_tokens = input_tokens + ?,"
+        "UPDATE totals SET requests = requests + ?, retries = retries + ?, input_tokens = input_tokens + ?,"
         " output_tokens = output_tokens + ?, answers = answers + ?,"
         " cost_usd = coalesce(cost_usd + ?, cost_usd, ?)",
-        (attempts > 1, usage.input_tokens, usage.output_tokens, entry.body is not None, entry.cost_usd, entry.cost_usd),
-    )
-    if entry.body is None:
-        return None
-    connection.execute(
-        "INSERT OR REPLACE INTO answers VALUES (?,?,?,?,?,?,?,?,?)",
         (
-            *(entry.request, entry.kind, entry.status, attempts),
-            *(usage.input_tokens, usage.output_tokens, entry.message, entry.body, _digest(entry.body)),
+            *(len(calls), retries, sum(entry.usage.input_tokens for entry in calls)),
+            *(sum(entry.usage.output_tokens for entry in calls), answers, cost, cost),
         ),
     )
-    return Answer(entry.kind, entry.status, attempts, entry.message, entry.body)
 
 
-def _research(note: bytes | None) -> Research:
+def _answer_of(entry: _Entry, attempts: int, body: bytes) -> Answer:
+    return Answer(entry.kind, entry.status, attempts, entry.message, body)
+
+
+def _answer_row(entry: _Entry, answer: Answer) -> tuple[Any, ...]:
+    stored = (answer.kind, answer.status, answer.attempts, answer.message, answer.body)
+    return (
+        *(entry.request, *stored[:3], entry.usage.input_tokens, entry.usage.output_tokens),
+        *(*stored[3:], _seal(entry.request, *stored)),
+    )
+
+
+def _note_row(entry: _Entry) -> tuple[str, str, bytes, bytes]:
+    kind, body = _RESULT if entry.kind == _RESULT else _RESEARCH, entry.note or b""
+    return entry.request, kind, body, _seal(entry.request, kind, None, 0, None, body)
+
+
+def _research(request: str, note: object, digest: object) -> Research:
     """What was noted of the research before an answer; a note that is damaged is none."""
+    if note is None or not _is_sealed_note(request, _RESEARCH, note, digest):
+        return Research()
     try:
-        return _RESEARCH_READER.validate_json(note) if note else Research()
+        return _RESEARCH_READER.validate_json(note)  # type: ignore[arg-type]  # sealed notes are bytes
     except ValueError:
         return Research()
 
 
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=8).digest()
+def _is_sealed_note(request: str, kind: str, body: object, digest: object) -> bool:
+    """Whether a note is as it was stored; those of format 1 have no digest."""
+    if not isinstance(body, bytes):
+        return False
+    return digest is None or digest == _seal(request, kind, None, 0, None, body)
 
 
-def _resolve(entry: _Entry, answer: Answer | None, failure: Exception | None) -> None:
-    if entry.done is None or entry.call_soon is None:
-        return
+def _seal(request: str, kind: str, status: int | None, attempts: int, message: str | None, body: bytes) -> bytes:
+    """A digest of all that is read back, so that a bit that turned over is seen wherever it stands."""
+    head = f"{request}\0{kind}\0{status}\0{attempts}\0{message!r}\0"
+    return hashlib.blake2b(head.encode() + body, digest_size=_SEAL).digest()
 
-    def settle() -> None:
-        if entry.done is None or entry.done.done():  # the caller was cancelled; the answer is stored all the same
-            return
+
+def is_sealed(request: str, stored: Sequence[Any], digest: object) -> bool:
+    """Whether kind, status, attempts, message and body are as they were stored."""
+    body = stored[-1]
+    if not isinstance(body, bytes) or not isinstance(digest, bytes):
+        return False
+    if len(digest) == _OLD_SEAL:
+        return hashlib.blake2b(body, digest_size=_OLD_SEAL).digest() == digest
+    return _seal(request, *stored) == digest
+
+
+def _settle(group: Sequence[_Entry], answers: Sequence[Answer | None], failure: ExtractError | None) -> None:
+    """Tell the waiting callers, each loop at once: waking a loop costs a system call."""
+    waiting: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | None]]] = defaultdict(list)
+    for entry, answer in zip(group, answers, strict=True):
+        if entry.done is not None and entry.loop is not None:
+            waiting[entry.loop].append((entry.done, answer))
+    for loop, settled in waiting.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, settled, failure)
+
+
+def _resolve(settled: Iterable[tuple[asyncio.Future[Answer], Answer | None]], failure: ExtractError | None) -> None:
+    for done, answer in settled:
+        if done.done():  # the caller was cancelled; the answer is stored all the same
+            continue
         if failure is not None:
-            entry.done.set_exception(failure)
+            done.set_exception(failure)
         elif answer is not None:
-            entry.done.set_result(answer)
-
-    try:
-        entry.call_soon(settle)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        return
+            done.set_result(answer)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         if not path.exists():
+            failpoint("journal.create.before")
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # answers may be confidential
+            failpoint("journal.create.after")
+        if 0 < path.stat().st_size < _HEADER:  # which SQLite would take for an empty one
+            raise RunDirectoryError(f"{path} {_UNUSABLE}: it is cut off", hint="put it aside to ask anew")
         connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
     except (sqlite3.Error, OSError) as error:
-        raise RunDirectoryError(f"{path} cannot be used as a journal: {error}") from error
+        raise told(error, path, _UNUSABLE) from error
     try:
         _prepare(connection, path)
-    except (sqlite3.Error, RunDirectoryError) as error:
+    except BaseException as error:
         connection.close()
-        if isinstance(error, RunDirectoryError):
-            raise
-        raise RunDirectoryError(f"{path} cannot be used as a journal: {error}") from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise told(error, path, _UNUSABLE) from error
+        if isinstance(error, UnicodeError | TypeError):  # of a damaged first page
+            raise RunDirectoryError(f"{path} {_UNUSABLE}: it is damaged", hint="see `extract fsck`") from error
+        raise
     return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    tables, version = _look(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE}")
+    if tables and version == FORMAT:
+        return
+    connection.isolation_level = None
+    connection.execute("BEGIN IMMEDIATE")
+    tables, version = _look(connection, path)  # another process may have been faster
+    if not tables:
+        failpoint("journal.tables.before")
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+    if version < FORMAT:
+        _bring_up(connection)
+    connection.execute("COMMIT")
+    failpoint("journal.tables.after")
+
+
+def _look(connection: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """How many tables there are, and of which format. Raises RunDirectoryError for what is no journal of ours."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and application != _APPLICATION:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != APPLICATION:
         raise RunDirectoryError(f"{path} is a database of another program")
     if version > FORMAT:
         raise RunDirectoryError(f"{path} was written by a newer version (format {version})", hint="upgrade tablecast")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    if not tables:
-        connection.executescript(
-            f"BEGIN;{_TABLES}PRAGMA application_id = {_APPLICATION};PRAGMA user_version = {FORMAT};COMMIT;"
-        )
-    connection.executescript(_LATER)
+    return tables, version
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Older journals get what is new."""
+    for statement in _LATER.split(";"):
+        connection.execute(statement)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info (notes)")]
+    if "digest" not in columns:
+        connection.execute("ALTER TABLE notes ADD COLUMN digest BLOB")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")

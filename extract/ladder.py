@@ -131,6 +131,10 @@ class Ladder:
         if answered:
             self._answered = max(self._answered, rung)
 
+    def is_open(self, rung: int) -> bool:
+        """Whether something was answered there, so that no request has to wait for another."""
+        return rung <= self._answered
+
     @asynccontextmanager
     async def turn(self, rung: int) -> AsyncIterator[bool]:
         """Whether a request may be sent now, or is to look again first.

@@ -1,88 +1,247 @@
-"""Permits in flight, requests per minute and the caps of a run; wraps a sender."""
+"""When a call may begin, and whether its failure counts: the load controller and the budget around a sender."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from extract.config import Limits, Model
-from extract.errors import RunStopped
+from extract.budget import Budget, Hold
+from extract.config import Limits, Model, Retry
+from extract.control import Answered, Cancelled, Controller, End, Limited, LoadRules, Refused, Ticket, Troubled, Verdict
+from extract.errors import APIError, ErrorClass, RunStopped
 from extract.records import ChatRequest, Completion, Sender
+from extract.requests import estimated_tokens
+from extract.stop import Stop
+
+FIRST_PATIENCE = 60.0  # seconds of an outage before anything was answered: then it is the address, not a passing fault
+
+OnParked = Callable[[ChatRequest, APIError], None]
 
 
 def with_limits(
     send: Sender,
     limits: Limits,
     model: Model,
+    stop: Stop,
     *,
+    retry: Retry | None = None,
     refuse: Callable[[ChatRequest], None] = lambda request: None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
+    on_parked: OnParked = lambda request, error: None,
 ) -> Sender:
-    """A sender that holds a permit for each call and starts at most `requests_per_minute`, evenly spaced.
+    """A sender that begins each call when the endpoint, the limits and the caps of the run let it.
 
-    `refuse` raises for a request that is not to be made any more: it hears of each that has got its permit and its
-    turn, and what it refuses counts for nothing.
+    `retry` bounds for how long a server may ask for a pause, and for how long one request may be refused for its rate.
 
-    Raises RunStopped when `max_requests` or `max_cost_usd` is reached; the calls in flight then are finished, so the
-    cost may pass its cap by what these cost.
+    A call that fails for what is not its record's fault, an outage or a rate that was too high, is made again here, as
+    often as it takes, and `on_parked` hears of it; any other error is raised, with the time that the call waited.
+    `refuse` raises for a request that is not to be made any more: it hears of each that has got its turn, and what it
+    refuses counts for nothing.
+
+    Raises RunStopped when a cap is reached or an outage takes too long, and for all that wait once `stop` is requested.
     """
-    permits = asyncio.Semaphore(limits.concurrency)
-    pace = _Pace(limits.requests_per_minute, sleep, clock)
-    spent = _Spent(limits, model)
+    policy = retry or Retry()
+    gates: list[_Gate] = []  # made in the loop, whose clock it uses
+
+    def gate() -> _Gate:
+        if not gates:
+            rules = LoadRules(
+                concurrency=limits.concurrency,
+                requests_per_minute=limits.requests_per_minute,
+                tokens_per_minute=limits.tokens_per_minute,
+                outage_timeout=limits.outage_timeout,
+                max_retry_after=policy.max_retry_after,
+            )
+            gates.append(_Gate(rules, Budget(limits, model), stop, refuse))
+        return gates[0]
 
     async def sender(request: ChatRequest) -> Completion:
-        async with permits:
-            refuse(request)  # before it takes a turn
-            await pace.wait()
-            refuse(request)
-            spent.check()  # after the wait, and in one step with the count, so that waiting calls cannot pass the cap
-            spent.requests += 1
-            completion = await send(request)
-            spent.add(completion)
-            return completion
+        turns = gate()
+        waited, calls, patient = 0.0, 0, _Patience(policy.max_seconds)
+        while True:
+            asked = turns.now()
+            # one that was parked goes behind the others: if it is its own fault, it holds nobody up
+            begun = await turns.take(_Wish(request, estimated_tokens(request), request.attempt > 1))
+            waited += begun.ticket.start - asked
+            calls += 1
+            patient.begin(turns)
+            try:
+                completion = await send(request)
+            except APIError as error:
+                if patient.ends(error, turns):
+                    turns.end(begun, Refused())
+                    error.waited = waited
+                    raise
+                if turns.failed(begun, error) is Verdict.COUNT:
+                    error.waited = waited
+                    raise
+                on_parked(request, error)
+                turns.refuse_long_outage(error)
+            except BaseException:
+                turns.end(begun, Cancelled())
+                raise
+            else:
+                turns.answered(begun, completion)
+                return completion if calls <= completion.attempts else replace(completion, attempts=calls)
 
     return sender
 
 
-class _Pace:
-    """Start times at least 60 / rate seconds apart."""
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A request that waits for its turn."""
 
-    def __init__(
-        self, per_minute: float | None, sleep: Callable[[float], Awaitable[None]], clock: Callable[[], float]
-    ) -> None:
-        self._gap = 60 / per_minute if per_minute else 0.0
-        self._next = 0.0
-        self._sleep = sleep
-        self._clock = clock
-
-    async def wait(self) -> None:
-        if not self._gap:
-            return
-        now = self._clock()
-        start = max(now, self._next)
-        self._next = start + self._gap
-        if start > now:
-            await self._sleep(start - now)
+    request: ChatRequest
+    guessed: int  # input tokens
+    is_retry: bool
 
 
-class _Spent:
-    """What this run has spent, against its caps."""
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A call that may begin, or has."""
 
-    def __init__(self, limits: Limits, model: Model) -> None:
-        self._limits = limits
-        self._model = model
-        self.requests = 0
-        self.cost_usd = 0.0
+    ticket: Ticket
+    hold: Hold
 
-    def add(self, completion: Completion) -> None:
+
+@dataclass
+class _Patience:
+    """Whether a request keeps its attempts when it is refused for its rate.
+
+    Not when it alone is: others were served between two of its refusals. And not for ever.
+    """
+
+    seconds: float
+    _since: float = math.inf  # its first refusal
+    _served: int = 0  # calls of others until its last refusal
+
+    def begin(self, gate: _Gate) -> None:
+        if math.isinf(self._since):
+            self._served = gate.served
+
+    def ends(self, error: APIError, gate: _Gate) -> bool:
+        """Whether this refusal says nothing of the rate of the others."""
+        if error.kind is not ErrorClass.RATE:
+            return False
+        is_first, now = math.isinf(self._since), gate.now()
+        self._since = min(self._since, now)
+        alone, self._served = not is_first and gate.served > self._served, gate.served
+        return alone or now - self._since > self.seconds
+
+
+class _Gate:
+    """Lets waiting calls begin, each kind in order, as the controller and the budget say."""
+
+    def __init__(self, rules: LoadRules, budget: Budget, stop: Stop, refuse: Callable[[ChatRequest], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._control = Controller(rules, self.now())
+        self._budget = budget
+        self._stop = stop
+        self._refuse = refuse
+        self._retries: deque[tuple[_Wish, asyncio.Future[_Turn]]] = deque()
+        self._firsts: deque[tuple[_Wish, asyncio.Future[_Turn]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self.served = 0  # calls that the endpoint answered
+        stop.then(self._pump)
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    async def take(self, wish: _Wish) -> _Turn:
+        """A turn, at once where that may be. Raises what stops the run, or what refuses the request."""
+        if not self._retries and not self._firsts and self._wait(wish) <= 0:
+            return self._begin(wish)
+        turn: asyncio.Future[_Turn] = self._loop.create_future()
+        (self._retries if wish.is_retry else self._firsts).append((wish, turn))
+        self._pump()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # given in the moment in which the waiting was given up
+                self.end(turn.result(), Cancelled())
+            raise
+
+    def answered(self, turn: _Turn, completion: Completion) -> None:
         usage = completion.usage
-        self.cost_usd += self._model.cost_usd(usage.input_tokens, usage.output_tokens) or 0.0
+        self._budget.answered(turn.hold, usage)
+        self.served += 1
+        self._end(turn, Answered(usage.total or None))
 
-    def check(self) -> None:
-        limits = self._limits
-        if limits.max_requests is not None and self.requests >= limits.max_requests:
-            raise RunStopped(f"{self.requests} requests made, the cap of this run", hint="raise limits.max_requests")
-        if limits.max_cost_usd is not None and self.cost_usd >= limits.max_cost_usd:
-            raise RunStopped(f"{self.cost_usd:.4f} USD spent, the cap of this run", hint="raise limits.max_cost_usd")
+    def failed(self, turn: _Turn, error: APIError) -> Verdict:
+        """The call came back with an error; whether that is one of the record's attempts."""
+        (self._budget.lost if error.may_be_billed else self._budget.refused)(turn.hold)
+        return self._end(turn, _end_of(error))
+
+    def end(self, turn: _Turn, end: End) -> None:
+        (self._budget.lost if isinstance(end, Cancelled) else self._budget.refused)(turn.hold)
+        self._end(turn, end)
+
+    def refuse_long_outage(self, error: APIError) -> None:
+        """Raises RunStopped when the endpoint has served nothing for too long."""
+        seconds = self._control.outage_seconds(self.now())
+        patience = self._control.rules.outage_timeout
+        if seconds > (patience if self.served else min(patience, FIRST_PATIENCE)):
+            raise RunStopped(
+                f"no answer for {seconds:.0f} seconds: {error.message}",
+                hint=error.hint or "run the same command again when the endpoint is well",
+            ) from error
+
+    def _end(self, turn: _Turn, end: End) -> Verdict:
+        verdict = self._control.finished(turn.ticket, self.now(), end)
+        if self._retries or self._firsts:
+            self._loop.call_soon(self._pump)  # first the caller hears of it, and may change its mind about the others
+        return verdict
+
+    def _wait(self, wish: _Wish) -> float:
+        """Seconds until this call may begin, as far as is known now. Raises RunStopped at a cap."""
+        if self._stop.requested:
+            raise RunStopped("stopped")
+        self._refuse(wish.request)
+        now = self.now()
+        if not self._budget.has_room(wish.guessed, now):
+            return math.inf
+        return self._control.may_start(now, self._budget.likely(wish.guessed).total, retry=wish.is_retry)
+
+    def _begin(self, wish: _Wish) -> _Turn:
+        hold = self._budget.hold(wish.guessed)
+        return _Turn(self._control.started(self.now(), hold.usage.total, retry=wish.is_retry), hold)
+
+    def _pump(self) -> None:
+        """Let begin what may; the rest waits for a call to end, or for the timer."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        soonest = math.inf
+        for queue in (self._retries, self._firsts):
+            wait = 0.0
+            while queue and wait <= 0:
+                wait = self._serve(queue)
+            soonest = min(soonest, wait or math.inf)
+        if math.isfinite(soonest):
+            self._timer = self._loop.call_later(soonest, self._pump)
+
+    def _serve(self, queue: deque[tuple[_Wish, asyncio.Future[_Turn]]]) -> float:
+        """Let the first of a queue begin, if it may; else the seconds that it has to wait."""
+        wish, turn = queue[0]
+        if turn.done():  # it was cancelled
+            queue.popleft()
+            return 0.0
+        try:
+            wait = self._wait(wish)
+            found = self._begin(wish) if wait <= 0 else None
+        except Exception as error:  # of the caps, or of `refuse`: that call's own
+            queue.popleft()
+            turn.set_exception(error)
+            return 0.0
+        if found:
+            queue.popleft()
+            turn.set_result(found)
+        return wait
+
+
+def _end_of(error: APIError) -> End:
+    if error.kind is ErrorClass.RATE:
+        return Limited(error.retry_after)
+    return Troubled(error.code or "") if error.kind is ErrorClass.TRANSIENT else Refused()

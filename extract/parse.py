@@ -22,8 +22,9 @@ MAX_DEPTH = 100  # objects and lists within each other
 MAX_TEXT = 4_000_000  # characters; a larger one would hold up all other records
 
 _UNREAD = object()
-_SHAPE = bytes.maketrans(b"123456789E-", b"000000000e+")
-_ODD_NUMBERS = (b"0" * 100, b"0e000", b"0e+000")  # in that shape: what may be beyond MAX_DIGITS
+_SHAPE = bytes.maketrans(b"123456789E[", b"000000000e{")  # numbers and brackets, whichever they are
+_SIGNS = b"+-"
+_LONG, _FAR = b"0" * 100, b"0e000"  # in that shape, without signs: what may be a number beyond MAX_DIGITS
 
 
 class ParseError(ValueError):
@@ -40,10 +41,7 @@ def parse_json(text: str) -> Any:
     if len(text) > MAX_TEXT:
         raise ParseError("parse.size", f"the answer has {len(text):,} characters, more than any record needs")
     value = _read_fast(text)
-    if value is _UNREAD:
-        return _read_carefully(text)
-    _refuse_depth(text, value)
-    return value
+    return _read_carefully(text) if value is _UNREAD else value
 
 
 def parse_at(text: str, start: int) -> tuple[Any, int]:
@@ -57,7 +55,7 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
         raise _no_json(text, error) from None
     except RecursionError:
         raise ParseError("parse.depth", "nested too deeply") from None
-    _refuse_depth(text[start:end], value)
+    _refuse_depth(value)
     _refuse_surrogates(value)
     return value, end
 
@@ -66,12 +64,15 @@ def _read_fast(text: str) -> Any:
     """What the compiled reader, which is as strict, makes of an ordinary text; `_UNREAD` on any fault or doubt."""
     try:
         data = text.encode()
-        shape = data.translate(_SHAPE)
-        if any(odd in shape for odd in _ODD_NUMBERS):
+        shape = data.translate(_SHAPE, _SIGNS)
+        if _LONG in shape or _FAR in shape:
             return _UNREAD
-        return jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal")
-    except ValueError:  # no JSON, or half of a surrogate pair
+        value = jiter.from_json(data, allow_inf_nan=False, catch_duplicate_keys=True, float_mode="decimal")
+        if shape.count(b"{") > MAX_DEPTH:
+            _refuse_depth(value)
+    except ValueError:  # no JSON, half of a surrogate pair, too deep
         return _UNREAD
+    return value
 
 
 def _read_carefully(text: str) -> Any:
@@ -84,7 +85,7 @@ def _read_carefully(text: str) -> Any:
         raise _no_json(text, error) from None
     except RecursionError:
         raise ParseError("parse.depth", "nested too deeply") from None
-    _refuse_depth(text, value)
+    _refuse_depth(value)
     if "\\u" in text or not text.isascii():
         _refuse_surrogates(value)
     return value
@@ -130,12 +131,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_depth(text: str, value: Any) -> None:
+def _refuse_depth(value: Any) -> None:
     """What comes after may walk an answer by recursion, so it must stay far from Python's own limit."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
     level = [value]
     for _ in range(MAX_DEPTH):
+        if not level:
+            return
         level = [child for node in level for child in _children(node)]
     if any(isinstance(node, dict | list) for node in level):
         raise ParseError("parse.depth", "nested too deeply")

@@ -151,11 +151,13 @@ def outcome_of(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], j
     """
     if not parts:
         return _outcome(record, pieces[0], judge)
-    faults = list(_faults(record, parts, pieces, judge))
+    answers = [
+        part.answer(piece.completion) if piece.completion else None for part, piece in zip(parts, pieces, strict=True)
+    ]
+    faults = list(_faults(record, parts, pieces, answers, judge))
     found = next((fault for fault in faults if not fault.unanswered), faults[0] if faults else None)
     completions = [piece.completion for piece in pieces if piece.completion]
     if found is None:
-        answers = [part.answer(each) for part, each in zip(parts, completions, strict=True)]
         whole = [answer for answer in answers if isinstance(answer, Answer)]
         content = json_text({key: value for answer in whole for key, value in answer.value.items()})
         flags = [flag for each in completions for flag in each.flags] + [flag for each in whole for flag in each.flags]
@@ -181,15 +183,20 @@ def _outcome(record: Record, piece: Piece, judge: Judge) -> Outcome:
     return Outcome(record, issues=(piece.issue,), raw=piece.raw, unanswered=piece.unanswered)
 
 
-def _faults(record: Record, parts: Sequence[Part], pieces: Sequence[Piece], judge: Judge) -> Iterator[Outcome]:
+def _faults(
+    record: Record,
+    parts: Sequence[Part],
+    pieces: Sequence[Piece],
+    answers: Sequence[Answer | Issue | None],
+    judge: Judge,
+) -> Iterator[Outcome]:
     """An outcome for each part that gives the whole nothing; what is wrong with an answer by itself, the judge says."""
     owners = {name: part for part in parts for name in part.wires}
     seen: dict[str, Any] = {}  # undeclared properties, where the schema is open
-    for part, piece in zip(parts, pieces, strict=True):
-        if piece.completion is None:
+    for part, piece, found in zip(parts, pieces, answers, strict=True):
+        if piece.completion is None or found is None:
             yield _located(part, _outcome(record, piece, judge))
             continue
-        found = part.answer(piece.completion)
         if isinstance(found, Issue):
             raw = piece.completion.content
             yield _located(part, Outcome(record, issues=(found,), completion=piece.completion, raw=raw))

@@ -75,8 +75,15 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.input_tokens + self.output_tokens
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ class ChatRequest:
     media: Sequence[Part] = ()  # what `body` only names, and is put in when it is sent
     flags: tuple[str, ...] = ()  # for the row: what was noticed in making it
     scope: str = ""  # what names it besides the body, and the requests that are made for it
+    attempt: int = 1  # of its calls, this is the number of the next
     owner: str | None = None  # hash of the request that this is a round of research for
     research: Research | None = None  # that went before
 
@@ -147,6 +155,7 @@ class Completion:
     status: int = 200
     request_id: str | None = None
     attempts: int = 1
+    research: Research = Research()  # that went before
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Report:
     losses: Sequence[str] = ()
     stopped: str | None = None
     relaxed: Sequence[str] = ()  # what the wire schema gave up for the endpoint, and is only checked here
+    ambiguous: int = 0  # calls that got no answer after they were sent, and may be billed all the same
+    unmetered: int = 0  # answers that do not say how many tokens they used
 
     @property
     def pending(self) -> int:
@@ -44,6 +46,8 @@ class Report:
         parts += [f"{self.pending:,} pending"] if self.pending else []
         parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
         parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
+        parts += [f"{self.ambiguous:,} without an answer that may be billed"] if self.ambiguous else []
+        parts += [f"{self.unmetered:,} answers without a count of tokens"] if self.unmetered else []
         parts += [f"schema relaxed ({', '.join(self.relaxed)})"] if self.relaxed else []
         return ", ".join(parts)
 
@@ -54,6 +58,8 @@ class Report:
             "reasons": dict(self.reasons),
             "requests": self.requests,
             "retries": self.retries,
+            "ambiguous": self.ambiguous,
+            "unmetered": self.unmetered,
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
@@ -96,6 +102,8 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     retries: int = 0
+    ambiguous: int = 0
+    unmetered: int = 0
     usage: Usage = Usage()
     cost_usd: float | None = None
     relaxed: tuple[str, ...] = ()  # what the wire schema has given up
@@ -119,13 +127,20 @@ class Tally:
             self.quarantined += 1
             self.reasons[outcome.issues[0].code] += 1
 
-    def call(self, usage: Usage, cost_usd: float | None, *, retry: bool) -> None:
-        """One more call ended."""
+    def answered(self, usage: Usage, cost_usd: float | None, *, retry: bool) -> None:
+        """One more call was answered."""
         self.requests += 1
         self.retries += retry
+        self.unmetered += usage == Usage()
         self.usage += usage
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
+
+    def failed(self, *, retry: bool, may_be_billed: bool) -> None:
+        """One more call got no answer, or an error for one."""
+        self.requests += 1
+        self.retries += retry
+        self.ambiguous += may_be_billed
 
 
 OnProgress = Callable[[Tally], None]  # hears of the running count after each record and each failed call

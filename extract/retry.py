@@ -20,29 +20,39 @@ def with_retries(
     send: Sender,
     policy: Retry,
     *,
-    on_failure: Callable[[ChatRequest, int, APIError], None] = lambda request, attempt, error: None,
+    on_failure: Callable[[ChatRequest, APIError], None] = lambda request, error: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     clock: Callable[[], float] = time.monotonic,
     jitter: Callable[[], float] = random.random,
 ) -> Sender:
     """A sender that calls `send` up to `max_attempts` times: rate and transient errors only.
 
-    The completion carries the number of calls. The last error is raised as it came. `on_failure` hears of every failed
-    call with its number, from 1.
+    The completion carries the number of calls, or the greater one that it has already. The last error is raised as it
+    came. `on_failure` hears of every failed call.
     """
 
     async def sender(request: ChatRequest) -> Completion:
         started = clock()
+        try:
+            return await send(request)  # most calls need no second one, and are spared what watches over retries
+        except APIError as error:
+            if not error.retryable:
+                raise
+            return await again(request, error, started)
+
+    async def again(request: ChatRequest, first: APIError, started: float) -> Completion:
+        waited = 0.0  # for turns, which is not the record's fault
 
         def fail(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, APIError):
-                on_failure(request, state.attempt_number, error)
+            nonlocal waited
+            if error := _error(state):
+                waited += error.waited
+                on_failure(request, error)
 
         retrying = AsyncRetrying(
             sleep=sleep,
             retry=retry_if_exception(lambda error: isinstance(error, APIError) and error.retryable),
-            stop=_Stop(policy, lambda: clock() - started),
+            stop=_Stop(policy, lambda: clock() - started - waited),
             wait=lambda state: wait_seconds(policy, state.attempt_number, _error(state), jitter()),
             after=fail,
             reraise=True,
@@ -51,8 +61,10 @@ def with_retries(
         async for attempt in retrying:
             with attempt:
                 attempts = attempt.retry_state.attempt_number
-                completion = await send(request)
-        return replace(completion, attempts=attempts)
+                if attempts == 1:
+                    raise first
+                completion = await send(replace(request, attempt=attempts))
+        return replace(completion, attempts=max(attempts, completion.attempts))
 
     return sender
 

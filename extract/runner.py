@@ -13,13 +13,15 @@ from typing import Any, Literal
 from extract.client import completion_from
 from extract.config import Model
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
+from extract.garbage import rare_collections
 from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder, Overtaken, Step
 from extract.media import MediaError
 from extract.parts import Piece, outcome_of
-from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender, Usage
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
+from extract.stop import Stop
 from extract.tools import record_of_call
 from extract.validate import Judge
 from extract.watch import Watch
@@ -29,52 +31,10 @@ logger = logging.getLogger("extract.runner")
 Deliver = Callable[[Outcome], Awaitable[None]]
 
 
-class Stop:
-    """Asks a run to end early; may be called from another thread. Calls in flight are finished, none is begun."""
-
-    def __init__(self) -> None:
-        self.reason: Exception | None = None
-        self._event = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def attach(self) -> None:
-        """Bind to the running loop; a request made before this is kept."""
-        self._loop = asyncio.get_running_loop()
-        if self.reason:
-            self._event.set()
-
-    def request(self, reason: Exception) -> None:
-        """The first reason counts."""
-        self.reason = self.reason or reason
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    @property
-    def requested(self) -> bool:
-        return self.reason is not None
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep that ends at once when a stop is requested."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return
-
-
-def until_stopped(send: Sender, stop: Stop) -> Sender:
-    """A sender that begins no call after a stop. Raises RunStopped."""
-
-    async def sender(request: ChatRequest) -> Completion:
-        if stop.requested:
-            raise RunStopped("stopped")
-        return await send(request)
-
-    return sender
-
-
 def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
     """A sender whose answers, and refusals that are final for a record, are stored when it returns.
+
+    A completion carries the number of calls that were made for it, in all runs.
 
     It stands inside the limits: a permit is held until the answer is stored, so that a crash costs no more calls than
     there are permits.
@@ -91,8 +51,8 @@ def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
             raise
         usage = completion.usage
         cost = model.cost_usd(usage.input_tokens, usage.output_tokens)
-        await journal.store(request.hash, completion, cost, request.research)
-        return completion
+        stored = await journal.store(request.hash, completion, cost, request.research)
+        return completion if stored.attempts == completion.attempts else replace(completion, attempts=stored.attempts)
 
     return sender
 
@@ -107,7 +67,7 @@ class _NoAnswer:
 
 _LookAgain = Literal["look again"]  # the schema was refused for another record before this request was sent
 _LOOK_AGAIN: _LookAgain = "look again"
-_Asked = Answer | _NoAnswer | _LookAgain | None  # None: the run stops
+_Asked = Completion | Answer | _NoAnswer | _LookAgain | None  # None: the run stops
 
 
 @dataclass
@@ -127,23 +87,24 @@ class Runner:
     watch: Watch = field(default_factory=Watch)
     refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
-    _asking: dict[str, asyncio.Task[_Asked]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Future[_Asked]] = field(default_factory=dict)
 
     async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
         """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
         self._notify()
-        async with asyncio.TaskGroup() as group:
-            try:
-                await self._feed(records, deliver, group)
-            except Exception as error:  # of the source or the sink: the calls in flight are finished first
-                self.stop.request(error)
+        with rare_collections():
+            async with asyncio.TaskGroup() as group:
+                try:
+                    await self._feed(records, deliver, group)
+                except Exception as error:  # of the source or the sink: the calls in flight are finished first
+                    self.stop.request(error)
 
     async def _feed(self, records: Iterable[Record], deliver: Deliver, group: asyncio.TaskGroup) -> None:
         window: deque[asyncio.Task[Outcome | None]] = deque()
         for record in records:
             if self.stop.requested:
                 break
-            window.append(group.create_task(self._outcome(record, group)))
+            window.append(group.create_task(self._outcome(record)))
             if len(window) >= self.width and not await self._deliver_first(window, deliver):
                 break
         while window and await self._deliver_first(window, deliver):
@@ -156,31 +117,33 @@ class Runner:
         await deliver(outcome)
         return True
 
-    def failed(self, request: ChatRequest, attempt: int, error: APIError) -> None:
+    def failed(self, request: ChatRequest, error: APIError) -> None:
         """Hears of every call that failed and may be made again."""
-        self._failures[request.owner or request.hash] = attempt
+        name = request.owner or request.hash
+        before = self._failures.get(name, 0)
+        self._failures[name] = before + 1
         self.journal.note_failure(request.hash, error)
-        self.tally.call(Usage(), None, retry=attempt > 1)
-        logger.info("attempt %d failed: %s", attempt, error)
+        self.tally.failed(retry=before > 0, may_be_billed=error.may_be_billed)
+        logger.info("attempt %d failed: %s", before + 1, error)
         self._notify()
 
-    async def _outcome(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
+    async def _outcome(self, record: Record) -> Outcome | None:
         """The outcome of one record, whatever happens; None when the run stops before there is one."""
         try:
-            return await self._answered(record, group)
-        except RunDirectoryError as error:
+            return await self._answered(record)
+        except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
         except Exception:  # the last guard: one record never stops a run, and its trace is kept
             logger.exception("record %r", record.key)
             return self._counted(Outcome(record, issues=(_internal(),), unanswered=True))
 
-    async def _answered(self, record: Record, group: asyncio.TaskGroup) -> Outcome | None:
+    async def _answered(self, record: Record) -> Outcome | None:
         try:
             climbs = await self._climbs(record)
         except Unaskable as error:
             return self._counted(Outcome(record, issues=(error.issue,)))
-        pieces = await _all_of([self._piece(climb, group) for climb in climbs])
+        pieces = await _all_of([self._piece(climb) for climb in climbs])
         found = [piece for piece in pieces if piece is not None]
         if len(found) < len(pieces):
             return None
@@ -209,20 +172,22 @@ class Runner:
             flags=tuple(flags),
         )
 
-    async def _piece(self, climb: Climb, group: asyncio.TaskGroup) -> Piece | None:
+    async def _piece(self, climb: Climb) -> Piece | None:
         """What one request of a record came to, on the first rung that has an answer; None when the run stops."""
         replayed = True
         while True:
             step: Step[Answer] = climb.look(self.journal.lookup)
-            self._note_rung(climb.ladder, step)
+            answered = step.answer is not None and step.answer.kind != ErrorClass.SCHEMA
+            self._note_rung(climb.ladder, step.request.rung, answered=answered)
             if step.answer is not None:
                 return self._of_journal(climb, step, step.answer, replayed)
-            async with climb.ladder.turn(step.request.rung) as may_ask:
-                asked = await self._ask_once(step.request, group) if may_ask else _LOOK_AGAIN
+            asked = await self._ask_in_turn(climb.ladder, step.request)
             replayed = False
+            if isinstance(asked, Completion):
+                self._note_rung(climb.ladder, step.request.rung, answered=True)
+                return self._answered_by(climb, step, asked, replayed)
             if isinstance(asked, Answer) and asked.kind != ErrorClass.SCHEMA:
-                step = replace(step, answer=asked)
-                self._note_rung(climb.ladder, step)
+                self._note_rung(climb.ladder, step.request.rung, answered=True)
                 return self._of_journal(climb, step, asked, replayed)
             if isinstance(asked, _NoAnswer):
                 return Piece(step.request.hash, asked.attempts, issue=asked.issue, unanswered=True)
@@ -233,16 +198,12 @@ class Runner:
     def heard(self, completion: Completion) -> None:
         """Hears of every answer that was paid, those to rounds of research too."""
         cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
-        self.tally.call(completion.usage, cost, retry=completion.attempts > 1)
+        self.tally.answered(completion.usage, cost, retry=completion.attempts > 1)
         self._notify()
 
     def _of_journal(self, climb: Climb, step: Step[Answer], answer: Answer, replayed: bool) -> Piece | None:
-        name, attempts = step.request.hash, answer.attempts
         if answer.kind == COMPLETION:
-            self.watch.answered()
-            completion = completion_of(answer, self.model, climb.ladder.question.build.schema.name)
-            piece = Piece(name, attempts, completion, relaxed=step.relaxed, replayed=replayed)
-            return replace(piece, flags=step.request.flags, research=answer.research)
+            return self._answered_by(climb, step, completion_of(answer), replayed)
         if answer.kind == ErrorClass.SCHEMA:
             self.refused_schemas += climb.refused
             if climb.ladder.question.is_shared:
@@ -250,12 +211,26 @@ class Runner:
                 return None
         issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
         raw = answer.body.decode("utf-8", "replace")
+        name, attempts = step.request.hash, answer.attempts
         return Piece(name, attempts, issue=issue, raw=raw, relaxed=step.relaxed, replayed=replayed)
 
-    def _note_rung(self, ladder: Ladder, step: Step[Answer]) -> None:
+    def _answered_by(self, climb: Climb, step: Step[Answer], completion: Completion, replayed: bool) -> Piece:
+        self.watch.answered()
+        if self.model.mode == "tool":
+            completion = record_of_call(completion, climb.ladder.question.build.schema.name)
+        return Piece(
+            step.request.hash,
+            completion.attempts,
+            completion,
+            relaxed=step.relaxed,
+            flags=step.request.flags,
+            research=completion.research,
+            replayed=replayed,
+        )
+
+    def _note_rung(self, ladder: Ladder, rung: int, *, answered: bool) -> None:
         """Later records begin where this one is; said once a rung."""
-        answered = step.answer is not None and step.answer.kind != ErrorClass.SCHEMA
-        ladder.reached(step.request.rung, answered=answered)
+        ladder.reached(rung, answered=answered)
         if ladder.said == ladder.rung:
             return
         ladder.said = ladder.rung
@@ -275,16 +250,28 @@ class Runner:
             return [*self.watch.refused, *self.refused_schemas]
         return self.refused_schemas if isinstance(self.stop.reason, TooComplex) else []
 
-    async def _ask_once(self, request: ChatRequest, group: asyncio.TaskGroup) -> _Asked:
+    async def _ask_in_turn(self, ladder: Ladder, request: ChatRequest) -> _Asked:
+        if ladder.is_open(request.rung):
+            return await self._ask_once(request)
+        async with ladder.turn(request.rung) as may_ask:
+            return await self._ask_once(request) if may_ask else _LOOK_AGAIN
+
+    async def _ask_once(self, request: ChatRequest) -> _Asked:
         """Identical requests at work together are one call."""
-        task = self._asking.get(request.hash)
-        if task is None:
-            task = self._asking[request.hash] = group.create_task(self._ask(request))
-            task.add_done_callback(lambda _: self._asking.pop(request.hash, None))
-        return await task
+        asking = self._asking.get(request.hash)
+        if asking is not None:
+            return await asking
+        asking = self._asking[request.hash] = asyncio.get_running_loop().create_future()
+        try:
+            asked = await self._ask(request)
+            asking.set_result(asked)
+            return asked
+        finally:
+            asking.cancel()  # unless it has its result; the run itself is cancelled then
+            del self._asking[request.hash]
 
     async def _ask(self, request: ChatRequest) -> _Asked:
-        """The stored answer; an issue when no attempt got one; None when the run stops."""
+        """The answer; an issue when no attempt got one; None when the run stops."""
         try:
             return await self._sent(request)
         except Overtaken:
@@ -306,14 +293,14 @@ class Runner:
             return self._refused(request, error)
         self.heard(completion)
         self._failures.pop(request.hash, None)
-        return self.journal.stored_answer(request.hash)
+        return completion
 
     def _refused(self, request: ChatRequest, error: APIError) -> _Asked:
         if error.retryable:  # all attempts are noted already
-            self._heed(self.watch.no_answer(error))
             issue = Issue("request", f"api.{error.kind}", "$", error.message, error.code)
             return _NoAnswer(issue, self._failures.pop(request.hash, 0))
-        self.tally.call(Usage(), None, retry=self._failures.pop(request.hash, 0) > 0)
+        retry = self._failures.pop(request.hash, 0) > 0
+        self.tally.failed(retry=retry, may_be_billed=error.may_be_billed)
         if error.stops_run:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
@@ -330,7 +317,6 @@ class Runner:
         ladder = self.ladders[request.part]
         if request.rung == ladder.last and not ladder.question.is_shared:
             return False
-        self.watch.heard()
         if request.rung == ladder.last:
             self.stop.request(_too_complex(ladder, error.message))
         else:
@@ -353,15 +339,16 @@ class Runner:
             self.stop.request(error)
 
 
-def completion_of(answer: Answer, model: Model, name: str) -> Completion:
-    """A stored completion as it is judged; `name` is that of the schema."""
-    completion = replace(completion_from(answer.body, {}), attempts=answer.attempts)
-    return record_of_call(completion, name) if model.mode == "tool" else completion
+def completion_of(answer: Answer) -> Completion:
+    """A stored completion, as it was when it came."""
+    return replace(completion_from(answer.body, {}), attempts=answer.attempts, research=answer.research)
 
 
 def _with_research(outcome: Outcome, research: Research) -> Outcome:
     """The outcome with what the research before it cost, found and noticed."""
     completion = outcome.completion
+    if not research.calls and not (completion and completion.sources):
+        return outcome
     if completion is not None:
         sources = tuple(dict.fromkeys((*research.sources, *completion.sources)))
         completion = replace(completion, usage=completion.usage + research.usage, sources=sources)

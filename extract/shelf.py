@@ -11,7 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from extract.errors import RunDirectoryError, RunStopped
+from extract.disk import pausing, told
+from extract.errors import RunStopped
+from extract.failpoints import failpoint
 from extract.journal import Journal
 from extract.pipeline import Prepared
 from extract.records import Issue, Outcome
@@ -58,19 +60,22 @@ class Shelf:
     async def _commit(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         try:
+            failpoint("shelf.shard.before")
             outcomes, sizes = await asyncio.to_thread(_written, self._writer, len(self.shards), outcomes)
+            failpoint("shelf.shard.after")
         except OSError as error:
-            raise RunDirectoryError(
-                f"{self.root} cannot be written: {error.strerror}", hint="free space, then run again"
-            ) from error
+            raise told(error, self.root) from error
         self.shards.append(_shard(outcomes, sizes))
         await asyncio.to_thread(self.write_manifest)
+        with pausing(self.root):
+            failpoint("shelf.manifest.after")
 
     @cached_property
     def _writer(self) -> ShardWriter:
         return writer_for(self.prepared, self.root)
 
     def write_manifest(self, complete: bool = False) -> None:
+        """Say what is committed. Raises DiskPause when the disk refuses for now."""
         prepared = self.prepared
         ok, quarantined = sum(shard.ok for shard in self.shards), sum(shard.quarantined for shard in self.shards)
         reasons = tally_of(self.scan, self.shards).reasons
@@ -104,7 +109,8 @@ class Shelf:
             "versions": _versions(),
             "shards": [asdict(shard) for shard in self.shards],
         }
-        write_manifest(self.root, manifest)
+        with pausing(self.root):
+            write_manifest(self.root, manifest)
 
 
 def _written(writer: ShardWriter, number: int, outcomes: list[Outcome]) -> tuple[list[Outcome], tuple[int, ...]]:

@@ -170,12 +170,10 @@ def _rounds_line(found: dict[str, Any]) -> list[str]:
     return [f"{count} requests a record: {rounds} with {tools}, then the record{beyond}"]
 
 
-def survey_text(found: dict[str, Any]) -> str:
-    """The survey for people."""
+def plan_text(found: dict[str, Any]) -> str:
+    """What would be asked and what it may cost, for people."""
     low, high = found["cost_usd_estimate"]
-    unasked = found["quarantined_unasked"]
     lines = [
-        *(f"warning: {text}" for text in found["warnings"]),
         f"{found['source']}: {found['records']:,} records",
         f"{found['requests']:,} requests to {found['model']} at {found['endpoint']}; "
         f"{found['answered']:,} records need none",
@@ -184,6 +182,16 @@ def survey_text(found: dict[str, Any]) -> str:
         *_rounds_line(found),
         _size_line(found),
         f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
+    ]
+    return "\n".join(lines)
+
+
+def survey_text(found: dict[str, Any]) -> str:
+    """The survey for people."""
+    unasked = found["quarantined_unasked"]
+    lines = [
+        *(f"warning: {text}" for text in found["warnings"]),
+        plan_text(found),
         f"{len(unasked):,} records go to the quarantine without a request",
         *(f"  {item['key']}: {item['reason']}: {item['message']}" for item in unasked[:10]),
         *([f"  … and {len(unasked) - 10:,} more"] if len(unasked) > 10 else []),

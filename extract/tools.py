@@ -96,7 +96,7 @@ def with_tools(
         turn = turns.setdefault(first, asyncio.Lock())
         async with turn:
             await work.go()
-        return await send(work.asked)
+        return replace(await send(work.asked), research=work.research)
 
     return sender
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -48,31 +48,46 @@ class Judge:
         """What tells the answer from other JSON."""
         return root_of(self.schema)
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether an answer is judged as it stands: nothing on the wire is rewritten or chosen."""
+        return self.schema.is_plain and not self.schema.bindings
+
     def __call__(self, record: Record, completion: Completion) -> Outcome:
         """The outcome of one answer: a row, or the issues of the first stage that found any."""
-        outcome = Outcome(record=record, completion=completion, raw=completion.content, flags=completion.flags)
+        flags, row = completion.flags, None
+        issues: Sequence[Issue]
         answer = answer_of(completion, self.root, mend_json=self.mend_json)
         if isinstance(answer, Issue):
-            return replace(outcome, issues=(answer,))
-        if answer.flags:
-            outcome = replace(outcome, flags=(*outcome.flags, *answer.flags))
-        return self._judge_answer(outcome, answer.value)
+            issues = (answer,)
+        else:
+            row, issues, noted = self._judge_value(record, answer.value)
+            if answer.flags or noted:
+                flags = (*flags, *answer.flags, *noted)
+        return Outcome(record, tuple(issues), row, completion, flags=flags, raw=completion.content)
 
-    def _judge_answer(self, outcome: Outcome, answer: Any) -> Outcome:
+    def _judge_value(self, record: Record, answer: Any) -> tuple[dict[str, Any] | None, Sequence[Issue], Sequence[str]]:
+        """Row, issues, and flags of the row; where there are issues, there is neither row nor flag."""
+        schema, reading = self.schema, None
+        issues: list[Issue] = []
+        if not self.is_plain:
+            answer, issues, reading = self._read_back(record, answer)
+        issues = issues or schema.verdict.issues(answer)
+        if issues:
+            return None, issues, ()
+        try:
+            instance = schema.instance(answer, reading, {"record": record})
+        except Misfit as misfit:
+            return None, misfit.issues, ()
+        row, issues, flags = schema.tabulator(instance)
+        if self.checks and not issues:
+            issues = self._semantic_issues(instance, record)
+        return (None, issues, ()) if issues else (row, (), flags)
+
+    def _read_back(self, record: Record, answer: Any) -> tuple[Any, list[Issue], Reading]:
         reading = Reading()
         found = self.schema.form.from_wire(answer, "$", reading)
-        issues = reading.issues + self._read_spans(outcome.record, found) or self.schema.verdict.issues(found)
-        if issues:
-            return replace(outcome, issues=tuple(issues))
-        try:
-            instance = self.schema.instance(found, reading, {"record": outcome.record})
-        except Misfit as misfit:
-            return replace(outcome, issues=tuple(misfit.issues))
-        row, issues, flags = self.schema.tabulator(instance)
-        issues = issues or self._semantic_issues(instance, outcome.record)
-        if issues:
-            return replace(outcome, issues=tuple(issues))
-        return replace(outcome, row=row, flags=(*outcome.flags, *flags))
+        return found, reading.issues + self._read_spans(record, found), reading
 
     def _read_spans(self, record: Record, answer: Any) -> list[Issue]:
         """Put the read value in place of each chosen span; in place, since the answer is ours."""
@@ -117,10 +132,13 @@ def root_of(schema: CompiledSchema) -> Root:
 
 def answer_of(completion: Completion, root: Root, *, mend_json: bool = False) -> Answer | Issue:
     """The JSON of a completion, and what was salvaged; or why it is no answer. The same each time."""
-    if issue := _unfinished(completion):
+    content = completion.content
+    if (completion.finish_reason != "stop" or completion.refusal or not content or content.isspace()) and (
+        issue := _unfinished(completion)
+    ):
         return issue
     try:
-        return read_answer(completion.content or "", root, mend_json=mend_json)
+        return read_answer(content or "", root, mend_json=mend_json)
     except ParseError as error:
         return error.issue
 

@@ -9,7 +9,6 @@ from extract.errors import MEDIA_UNREACHABLE, TOO_LONG, APIError, ErrorClass, Ex
 
 ALIKE = 5  # first records refused with the same words: it is the schema or the model, not the records
 _OF_ONE_RECORD = (TOO_LONG, MEDIA_UNREACHABLE)  # codes that speak of the record, whatever the words
-SILENT = 10  # records in a row without any answer, each after all its attempts
 _CHECK = "check the schema (extract schema), the model and its options, then run the same command again"
 
 _NUMBERS = re.compile(r"[0-9a-fA-F-]*\d[\w-]*")  # counts and ids, which differ from refusal to refusal
@@ -19,27 +18,19 @@ _NUMBERS = re.compile(r"[0-9a-fA-F-]*\d[\w-]*")  # counts and ids, which differ 
 class Watch:
     """Hears what becomes of each request and says when there is no sense in going on."""
 
-    silent: int = SILENT
     refused: list[str] = field(default_factory=list)  # requests refused before anything was answered
     _words: set[tuple[int | None, str | None, str]] = field(default_factory=set)
     _decided: bool = False  # some record was answered, or refusals differ: each is its record's own
     _first: str = ""  # what the first refusal said
     _hint: str | None = None
-    _unanswered: int = 0
 
     def answered(self) -> None:
         """The endpoint answers some records: a refusal of another is that record's own."""
         self._decided = True
-        self._unanswered = 0
         self.refused.clear()
-
-    def heard(self) -> None:
-        """The endpoint is there; what it said decides nothing."""
-        self._unanswered = 0
 
     def refusal(self, request: str, error: APIError) -> ExtractError | None:
         """A request was refused; the reason to stop when the first ones are refused alike."""
-        self._unanswered = 0
         self._decided = self._decided or error.code in _OF_ONE_RECORD
         if self._decided:
             return None
@@ -59,14 +50,4 @@ class Watch:
         return RunStopped(
             f"the first {ALIKE} records were all refused: {self._first}",
             hint=self._hint or _CHECK,
-        )
-
-    def no_answer(self, error: APIError) -> ExtractError | None:
-        """All attempts of a record failed; the reason to stop when that was so for many in a row."""
-        self._unanswered += 1
-        if self._unanswered < self.silent:
-            return None
-        return RunStopped(
-            f"{self._unanswered} records in a row got no answer: {error.message}",
-            hint=error.hint or "run the same command again when the endpoint is well",
         )

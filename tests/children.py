@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from extract.failpoints import VARIABLE
 from extract.testing import ScriptedServer
 
 ROOT = Path(__file__).parents[1]
@@ -90,3 +95,108 @@ def kill_at_random(start: Start, server: ScriptedServer, kills: int, seed: int) 
         process.communicate()
     assert 0 == to_the_end(waiting)
     return while_running
+
+
+# One process that has everything imported, and from which each run is forked: a run then takes a tenth of a second.
+_NURSERY = """
+import json, os, sys
+import extract
+from extract import Endpoint, Limits
+import importlib, signal, traceback
+import extract.api, extract.client, extract.progress, httpx, pandas, pyarrow.parquet, pyreqwest, rich, _strptime
+
+def run(order):
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(0, 1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if order["failpoint"]:
+        os.environ[{variable!r}] = order["failpoint"]
+    if order["limits"]:
+        import resource
+        for name, value in order["limits"].items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    module, _, name = order["maker"].rpartition(".")
+    pipeline = getattr(importlib.import_module(module), name)(**order["changes"])
+    try:
+        extract.run(pipeline, order["source"], out=order["out"], endpoint=Endpoint(base_url=order["url"]))
+    except extract.RunStopped as error:
+        os.write(2, f"{{error}}\\n".encode())
+        return 4
+    except (extract.ConfigError, extract.InputError) as error:
+        os.write(2, f"{{error}}\\n".encode())
+        return 2
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+        return 1
+    return 0
+
+for line in sys.stdin:
+    order = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        os.dup2(os.open(order["said"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), 2)
+        os._exit(run(order))
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Nursery:
+    """Starts runs, one at a time, each in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], said: Path) -> None:
+        self._process = process
+        self._said = said
+
+    def start(self, source: Path, out: Path, server: ScriptedServer, **order: Any) -> int:
+        """Begin a run; its process. Options: maker, failpoint, changes of the pipeline, limits of the process."""
+        assert self._process.stdin
+        assert self._process.stdout
+        defaults = {"maker": "tests.children.small_shards", "failpoint": "", "changes": {}, "limits": {}}
+        wanted = {"source": str(source), "out": str(out), "url": server.base_url, "said": str(self._said)}
+        self._process.stdin.write(json.dumps(defaults | wanted | order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def end(self) -> int:
+        """Wait for the run; its exit code, negative for a signal."""
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
+
+    def run(self, source: Path, out: Path, server: ScriptedServer, **order: Any) -> int:
+        """A run from begin to end; its exit code."""
+        self.start(source, out, server, **order)
+        return self.end()
+
+    @property
+    def said(self) -> str:
+        """What the last run complained of."""
+        return self._said.read_text()
+
+
+@contextmanager
+def nursery(folder: Path) -> Iterator[Nursery]:
+    """A process that is ready to start runs."""
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    code = _NURSERY.format(variable=VARIABLE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    )
+    try:
+        yield Nursery(process, folder / "said.txt")
+    finally:
+        process.communicate(timeout=60)
+
+
+def small_shards(**changes: Any) -> Any:
+    """The pipeline of runs that are killed."""
+    from extract import Limits
+    from tests.support import pipeline
+
+    return pipeline(**({"shard_rows": 7, "limits": Limits(concurrency=8)} | changes))

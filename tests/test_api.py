@@ -36,7 +36,7 @@ from extract.errors import (
     RunStopped,
 )
 from extract.job import endpoint_at
-from extract.runner import Stop
+from extract.stop import Stop
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.support import KEY, NO_WAIT, files, item, parts, pipeline, rows_csv
 
@@ -526,7 +526,7 @@ def test_a_table_that_cannot_be_written_stops_the_run_with_all_answers_kept(
     with ScriptedServer(lambda call: Reply(completion(item(call)), delay=0.02)) as server:
         with monkeypatch.context() as patch:
             patch.setattr(ShardWriter, "write", full)
-            with pytest.raises(RunDirectoryError, match=r"cannot be written: No space left.*free space"):
+            with pytest.raises(RunStopped, match=r"cannot be written: No space left.*free space"):
                 run(server, source, out, shard_rows=3)
         assert [(len(server.calls),)] == ask_in(out, "SELECT count(*) FROM answers")
         assert 30 == run(server, source, out, shard_rows=3).table.num_rows

@@ -97,6 +97,32 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ScriptedSer
         server.__exit__(None, None, None)
 
 
+def test_a_changed_prompt_shows_what_it_would_cost_and_waits_for_consent(folder: Path, run: Run, serve: Any) -> None:
+    """Nothing is asked without --yes, and the tables stay; a new record or another check needs no consent."""
+    server = serve()
+    run("run", "flow.py", "--out", "out/x")
+    (folder / "flow.py").write_text(PIPELINE.replace("{{ text }}", "{{ text }}\\n"))
+    code, out, err = run("run", "flow.py", "--out", "out/x")
+    assert (2, "", 4) == (code, out, len(server.calls))
+    assert "The prompt, the schema or the model is not that of the tables in out/x." in err
+    assert "4 requests to gemini-3-1-pro-preview" in err
+    assert err.endswith("error: nothing was asked (--yes goes on; --out writes to another folder)\n")
+    assert ["tea", "milk", "bread", "salt"] == list(pd.read_parquet("out/x/table")["name"])
+    assert 0 == run("run", "flow.py", "--out", "out/x", "--yes")[0]
+    assert 8 == len(server.calls)
+
+
+def test_new_records_and_other_checks_need_no_consent(folder: Path, run: Run, serve: Any) -> None:
+    """One new row among the others is one request; a changed check is none."""
+    server = serve()
+    run("run", "flow.py", "--out", "out/x")
+    with (folder / "items.csv").open("a") as file:
+        file.write("e,rice 3.00\n")
+    assert (0, 5) == (run("run", "flow.py", "--out", "out/x")[0], len(server.calls))
+    (folder / "flow.py").write_text(PIPELINE.replace('checks=[checks.verbatim("name")], ', ""))
+    assert (0, 5) == (run("run", "flow.py", "--out", "out/x")[0], len(server.calls))
+
+
 def test_run_prints_the_closing_line_and_the_place(folder: Path, run: Run, serve: Any) -> None:
     """All ok: exit 0, the closing line on stdout."""
     serve()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from extract import failpoints
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests import children
-from tests.children import go, kill_at_random, to_the_end, wait_for
+from tests.children import go, kill_at_random, nursery, to_the_end, wait_for
+from tests.crash import campaign, tree
 from tests.support import item, parts, rows_csv
 
 KILLS = 10
@@ -81,3 +86,55 @@ def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
         assert process.returncode not in (0, 4)
+
+
+def test_a_run_may_end_at_every_durable_step(tmp_path: Path) -> None:
+    """Dead before and after each of them, the first time it is passed: `extract fsck` finds nothing wrong and changes
+    nothing, no stored answer is asked again, every row is there once, and the bytes are those of an undisturbed run."""
+    with campaign(tmp_path) as running:
+        running.at(failpoints.NAMES, (1,), both=False)
+        assert [] == running.faults
+        assert set(failpoints.NAMES) == running.died
+
+
+def test_a_run_may_end_again_and_again_where_it_is_taken_up(tmp_path: Path) -> None:
+    """Six deaths in a row, each in the resume of the one before; later passages; kills -9 at random instants."""
+    with campaign(tmp_path) as running:
+        running.at(["journal.commit.before", "shard.renamed", "manifest.synced"], (2, 3), both=False)
+        names = ("journal.tables.before", "journal.commit.after", "shard.synced", "shelf.shard.after")
+        running.in_a_row([*names, "manifest.written", "journal.close.before"])
+        running.at_random(18, 6, seed=3)
+        assert [] == running.faults
+        assert 20 <= running.kills
+        assert 3 <= running.while_working
+
+
+def test_a_second_run_in_a_directory_ends_at_once_and_changes_nothing(tmp_path: Path) -> None:
+    """Exit 2 within a second, no call, not a byte; when the first is dead the next takes over and pays for no more than
+    what was in flight."""
+    source, out, may_answer = rows_csv(tmp_path / "items.csv", 20), tmp_path / "out", threading.Event()
+
+    def held(call: Call) -> Reply:
+        may_answer.wait(20)
+        return Reply(completion(item(call)))
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with ScriptedServer(held) as server, nursery(tmp_path / "one") as one, nursery(tmp_path / "two") as two:
+        owner = one.start(source, out, server)
+        deadline = time.monotonic() + 20
+        while not server.calls:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        before, asked, begun = tree(out), len(server.calls), time.monotonic()
+        assert 2 == two.run(source, out, server)
+        assert 1 > time.monotonic() - begun
+        assert f"{out} is in use by process {owner}" in two.said
+        assert before == tree(out)
+        os.kill(owner, signal.SIGKILL)
+        assert -signal.SIGKILL == one.end()
+        may_answer.set()
+        assert asked <= 8
+        assert 0 == two.run(source, out, server), two.said
+        assert 20 <= len(server.calls) <= 28
+    assert 20 == len(keys(out))

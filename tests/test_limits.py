@@ -1,81 +1,145 @@
-"""Permits, pace and caps, with a clock that only sleeping moves."""
+"""When calls begin and which failures count, in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from extract.config import Limits, Model
-from extract.errors import APIError, RunStopped
-from extract.limits import with_limits
+from extract.config import Limits, Model, Retry
+from extract.errors import APIError, ErrorClass, RunStopped
+from extract.limits import FIRST_PATIENCE, with_limits
 from extract.records import ChatRequest, Completion
+from extract.retry import with_retries
+from extract.stop import Stop
+from tests import virtual
 from tests.support import answer, failure, request
 
-PRICED = Model(input_usd_per_million=1000, output_usd_per_million=2000)  # 0.02 USD for 10 and 5 tokens
+PRICED = Model(max_tokens=5, input_usd_per_million=1000, output_usd_per_million=2000)  # 0.02 USD for 10 and 5 tokens
+
+Server = Callable[["Scene", str], APIError | None]  # what becomes of a call: an error, or an answer
 
 
 class Scene:
     """A sender behind limits that notes when calls begin and how many are in flight."""
 
-    def __init__(self, limits: Limits, model: Model = PRICED, error: APIError | None = None) -> None:
-        self.now = 0.0
+    def __init__(self, limits: Limits, model: Model = PRICED, server: Server = lambda scene, name: None) -> None:
+        self.limits, self.model, self.server = limits, model, server
+        self.stop = Stop()
         self.begun: list[float] = []
-        self.finished = 0
-        self.in_flight = self.most = 0
-        self.error = error
-        self.sender = with_limits(self.send, limits, model, sleep=self.sleep, clock=lambda: self.now)
+        self.calls: Counter[str] = Counter()
+        self.parked: Counter[str] = Counter()
+        self.served = self.in_flight = self.most = 0
+        self.seconds_a_call = 0.1
+        self.retry = Retry(max_attempts=1)
+        self.refuse: Callable[[ChatRequest], None] = lambda request: None
 
-    async def send(self, _: ChatRequest) -> Completion:
+    async def send(self, asked: ChatRequest) -> Completion:
         self.begun.append(self.now)
+        self.calls[asked.hash] += 1
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds_a_call)
         self.in_flight -= 1
-        self.finished += 1
-        if self.error:
-            raise self.error
+        if error := self.server(self, asked.hash):
+            raise error
+        self.served += 1
         return answer()
 
-    async def sleep(self, seconds: float) -> None:
-        until = self.now + seconds
-        await asyncio.sleep(0)
-        self.now = max(self.now, until)
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def sender(self) -> Callable[[ChatRequest], Any]:
+        def park(asked: ChatRequest, error: APIError) -> None:
+            self.parked[asked.hash] += 1
+
+        self.stop.attach()
+        send = with_limits(
+            self.send, self.limits, self.model, self.stop, retry=self.retry, refuse=self.refuse, on_parked=park
+        )
+
+        async def sender(asked: ChatRequest) -> Completion:
+            try:
+                return await send(asked)
+            except RunStopped as error:  # as the runner does
+                self.stop.request(error)
+                raise
+
+        return with_retries(sender, self.retry, sleep=self.stop.sleep, clock=lambda: self.now)
+
+    async def all_of(self, count: int) -> list[Completion | BaseException]:
+        send = self.sender()
+        requests = [ChatRequest(b" " * 40, str(number)) for number in range(count)]  # 10 tokens, by their size
+        return await asyncio.gather(*map(send, requests), return_exceptions=True)
 
     def run(self, count: int) -> list[Completion | BaseException]:
-        async def all_of_them() -> list[Completion | BaseException]:
-            return await asyncio.gather(*(self.sender(request()) for _ in range(count)), return_exceptions=True)
+        return virtual.run(self.all_of(count))
 
-        return asyncio.run(all_of_them())
+
+def down(start: float, end: float) -> Server:
+    return lambda scene, name: failure(status=503) if start <= scene.now < end else None
 
 
 def test_calls_in_flight_never_pass_the_concurrency() -> None:
     scene = Scene(Limits(concurrency=3))
     scene.run(20)
-    assert (3, 20) == (scene.most, scene.finished)
+    assert (3, 20) == (scene.most, scene.served)
 
 
-def test_a_failed_call_gives_its_permit_back() -> None:
-    scene = Scene(Limits(concurrency=1), error=failure())
-    scene.run(3)
-    assert 3 == scene.finished
+def test_a_failed_call_gives_its_permit_back_and_says_how_long_it_waited() -> None:
+    scene = Scene(Limits(concurrency=1), server=lambda scene, name: failure(ErrorClass.REQUEST))
+    found = scene.run(3)
+    assert [0.0, 0.1, 0.2] == [round(error.waited, 6) for error in found if isinstance(error, APIError)]
+
+
+def test_a_cancelled_call_gives_its_permit_back() -> None:
+    scene = Scene(Limits(concurrency=1))
+
+    async def story() -> Completion:
+        send = scene.sender()
+        first, second = (asyncio.ensure_future(send(request(name))) for name in "ab")
+        await asyncio.sleep(0.05)
+        first.cancel()
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        found: Completion = await send(request("c"))
+        return found
+
+    assert 1 == virtual.run(story()).attempts
+    assert ["a", "c"] == list(scene.calls)
 
 
 def test_starts_are_spaced_evenly() -> None:
     """120 a minute: half a second apart, the first at once."""
     scene = Scene(Limits(concurrency=100, requests_per_minute=120))
     scene.run(5)
-    assert [0.0, 0.5, 1.0, 1.5, 2.0] == sorted(scene.begun)
+    assert pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0], abs=0.02) == sorted(scene.begun)
+
+
+def test_tokens_a_minute_are_kept_by_what_answers_used() -> None:
+    """15 tokens each, 900 a minute: one call a second, whatever was guessed from the request's two bytes."""
+    scene = Scene(Limits(concurrency=100, tokens_per_minute=900))
+    scene.run(61)
+    assert 58 <= scene.begun[-1] <= 62
 
 
 def test_a_pause_is_not_made_up_for() -> None:
     """After a quiet time there is no burst."""
     scene = Scene(Limits(requests_per_minute=60))
-    scene.run(2)
-    scene.now = 1000.0
-    scene.run(2)
-    assert [0.0, 1.0, 1000.0, 1001.0] == scene.begun
+
+    async def story() -> None:
+        send = scene.sender()
+        await asyncio.gather(send(request("a")), send(request("b")))
+        await asyncio.sleep(1000)
+        await asyncio.gather(send(request("c")), send(request("d")))
+
+    virtual.run(story())
+    assert 1.0 == pytest.approx(scene.begun[3] - scene.begun[2], abs=0.02)
 
 
 @pytest.mark.parametrize("per_minute", [None, 6000.0])
@@ -83,7 +147,7 @@ def test_max_requests_is_never_passed(per_minute: float | None) -> None:
     """Not even by calls that wait for their turn; those in flight are finished."""
     scene = Scene(Limits(concurrency=8, max_requests=5, requests_per_minute=per_minute))
     results = scene.run(12)
-    assert (5, 5) == (len(scene.begun), scene.finished)
+    assert (5, 5) == (len(scene.begun), scene.served)
     stopped = [str(found) for found in results if isinstance(found, RunStopped)]
     assert 7 == len(stopped)
     assert "5 requests made, the cap of this run (raise limits.max_requests)" == stopped[0]
@@ -91,41 +155,145 @@ def test_max_requests_is_never_passed(per_minute: float | None) -> None:
 
 def test_max_requests_counts_failed_calls() -> None:
     """Retries pay too."""
-    scene = Scene(Limits(concurrency=1, max_requests=2), error=failure())
+    scene = Scene(Limits(concurrency=1, max_requests=2), server=lambda scene, name: failure())
     assert [APIError, APIError, RunStopped] == [type(found) for found in scene.run(3)]
 
 
-def test_max_cost_stops_when_it_is_reached() -> None:
-    """The calls in flight are finished, so the cap may be passed by what they cost."""
-    scene = Scene(Limits(concurrency=2, max_cost_usd=0.05))
+def test_max_cost_is_passed_by_one_call_at_most() -> None:
+    """Calls in flight hold back what they may cost, so near the cap they go one by one."""
+    scene = Scene(Limits(concurrency=16, max_cost_usd=0.05))
     results = scene.run(10)
-    assert 3 <= scene.finished <= 4
+    assert 3 == scene.served
     stopped = [found for found in results if isinstance(found, RunStopped)]
-    assert "raise limits.max_cost_usd" in str(stopped[0])
-    assert 10 == len(stopped) + scene.finished
-
-
-def test_without_prices_nothing_is_spent() -> None:
-    scene = Scene(Limits(max_cost_usd=0.01), Model())
-    scene.run(10)
-    assert 10 == scene.finished
+    assert "0.0600 USD spent, the cap of this run (raise limits.max_cost_usd)" == str(stopped[0])
+    assert 10 == len(stopped) + scene.served
 
 
 def test_a_call_that_is_refused_at_its_turn_counts_for_nothing() -> None:
     """Neither a turn of the pace nor one of the requests that are allowed; its permit is given back."""
     scene = Scene(Limits(concurrency=1, max_requests=2, requests_per_minute=60))
 
-    def refuse(request: ChatRequest) -> None:
-        if request.rung == 0:
+    def refuse(asked: ChatRequest) -> None:
+        if asked.rung == 0:
             raise KeyError
 
-    limits = Limits(concurrency=1, max_requests=2, requests_per_minute=60)
-    sender = with_limits(scene.send, limits, PRICED, refuse=refuse, sleep=scene.sleep, clock=lambda: scene.now)
-
     async def calls() -> list[Completion | BaseException]:
+        scene.refuse = refuse
+        send = scene.sender()
         requests = [ChatRequest(b"{}", "a", rung=rung) for rung in (0, 0, 1, 0, 1)]
-        return await asyncio.gather(*map(sender, requests), return_exceptions=True)
+        return await asyncio.gather(*map(send, requests), return_exceptions=True)
 
-    found = asyncio.run(calls())
+    found = virtual.run(calls())
     assert [True, True, False, True, False] == [isinstance(each, KeyError) for each in found]
-    assert [0.0, 1.0] == scene.begun
+    assert pytest.approx([0.0, 1.0], abs=0.02) == scene.begun
+
+
+def test_a_stop_is_heard_by_all_that_wait() -> None:
+    """No call begins after it, and nobody waits for a turn that does not come."""
+    scene = Scene(Limits(concurrency=1, requests_per_minute=1))
+
+    async def story() -> list[Completion | BaseException]:
+        asyncio.get_running_loop().call_later(5, scene.stop.request, RunStopped("enough"))
+        found = await scene.all_of(4)
+        assert 6 > scene.now
+        return found
+
+    assert [Completion, RunStopped, RunStopped, RunStopped] == [type(found) for found in virtual.run(story())]
+    assert 1 == len(scene.begun)
+
+
+def test_an_outage_costs_few_calls_and_no_record() -> None:
+    """A minute down in the middle: at most 3 calls per permit fail, nothing is raised, all is answered soon after."""
+    scene = Scene(Limits(concurrency=16), server=down(10, 70))
+    scene.retry = Retry()
+    found = scene.run(3000)
+    assert {Completion} == set(map(type, found))
+    assert len(scene.begun) - 3000 <= 3 * 16
+    assert scene.parked.total() >= 5
+    in_order = sorted(scene.begun)
+    recovered = next(at for at in in_order if at >= 70)
+    assert recovered <= 70 + 30 + 1.5
+    tenth = in_order.index(recovered) + 1000
+    assert in_order[tenth] - recovered <= 1000 / 160 + 5  # of 160 a second
+
+
+def test_a_parked_call_says_how_many_it_took() -> None:
+    scene = Scene(Limits(concurrency=8), server=down(0, 7))
+    scene.retry = Retry()
+    calls = sum(found.attempts for found in scene.run(100) if isinstance(found, Completion))
+    assert len(scene.begun) >= calls > 100
+
+
+def test_an_outage_from_the_beginning_stops_the_run_within_the_first_patience() -> None:
+    """Nothing was ever answered: it is the address, and nobody waits half an hour for that."""
+    scene = Scene(Limits(concurrency=10), server=lambda scene, name: failure(status=503, hint="look at it"))
+
+    async def story() -> tuple[list[Completion | BaseException], float]:
+        return await scene.all_of(100), scene.now
+
+    found, took = virtual.run(story())
+    assert FIRST_PATIENCE < took < FIRST_PATIENCE + 40
+    assert {APIError, RunStopped} == set(map(type, found))
+    assert re.fullmatch(r"no answer for \d\d seconds: it failed \(look at it\)", str(scene.stop.reason))
+    assert len(scene.begun) <= 30 + 8
+
+
+def test_an_outage_later_stops_the_run_after_its_timeout() -> None:
+    scene = Scene(Limits(concurrency=10, outage_timeout=600), server=down(10, 1e9))
+
+    async def story() -> float:
+        await scene.all_of(2000)
+        return scene.now
+
+    assert 600 < virtual.run(story()) < 660
+    assert len(scene.begun) - scene.served <= 30 + 30
+
+
+def test_a_rate_that_is_too_high_parks_calls_until_the_server_takes_them() -> None:
+    """Retry-After is one pause for all: nothing begins before it ends."""
+
+    def server(scene: Scene, name: str) -> APIError | None:
+        if scene.served >= 20 and scene.now < 30:
+            return failure(ErrorClass.RATE, status=429, retry_after=30 - scene.now)
+        return None
+
+    scene = Scene(Limits(concurrency=8), server=server)
+    assert {Completion} == set(map(type, scene.run(200)))
+    refused = len(scene.begun) - 200
+    assert 1 <= refused <= 16
+    at_the_end = max(at for at in scene.begun if at < 30)
+    assert at_the_end < 2
+
+
+def test_a_request_that_alone_is_refused_for_its_rate_is_given_up() -> None:
+    """Others are served between two of its refusals, so it is the request: its attempts count."""
+
+    def server(scene: Scene, name: str) -> APIError | None:
+        return failure(ErrorClass.RATE, status=429) if name == "3" else None
+
+    scene = Scene(Limits(concurrency=2), server=server)
+    found = scene.run(50)
+    assert [3] == [number for number, each in enumerate(found) if isinstance(each, APIError)]
+    assert 2 <= scene.calls["3"] <= 3
+
+
+def test_nobody_is_refused_for_its_rate_for_ever() -> None:
+    """The last requests of a run may be refused alone, with nobody served between; their time ends that."""
+    scene = Scene(Limits(concurrency=2), server=lambda scene, name: failure(ErrorClass.RATE) if name > "3" else None)
+    scene.retry = Retry(max_attempts=1, max_seconds=100)
+    found = scene.run(6)
+    assert [4, 5] == [number for number, each in enumerate(found) if isinstance(each, APIError)]
+    assert 100 < scene.begun[-1] < 200
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_independent_errors_count_for_their_records(share: float) -> None:
+    """They open no breaker: each is raised, for the retries to heed."""
+    from random import Random
+
+    chance = Random(7)
+    scene = Scene(Limits(concurrency=16), server=lambda scene, name: failure() if chance.random() < share else None)
+    found = scene.run(2000)
+    failed = sum(isinstance(each, APIError) for each in found)
+    assert (0, len(scene.begun) - 2000) == (scene.parked.total(), 0)
+    assert share == pytest.approx(failed / 2000, abs=0.04)

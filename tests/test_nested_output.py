@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 import extract
 from extract import Endpoint
 from extract.api import prepare_run
-from extract.errors import ConfigError, RunDirectoryError
+from extract.errors import ConfigError, RunDirectoryError, RunStopped
 from extract.pipeline import prepare
 from extract.sinks import Layout, folder_of, label_of, read_rows, read_shards
 from extract.sinks.csv_file import write_csv
@@ -499,7 +499,7 @@ def test_a_write_that_is_cut_off_anywhere_ends_in_the_same_bytes(
 
             with monkeypatch.context() as patch:
                 patch.setattr("extract.sinks.files.os.replace", replace)
-                with pytest.raises((OSError, RunDirectoryError), match="No space"):
+                with pytest.raises((OSError, RunStopped), match="No space"):
                     run(server, source, out, children="tables")
             run(server, source, out, children="tables")
             assert asked + 10 == len(server.calls)

@@ -33,6 +33,11 @@ def report(**changes: Any) -> Report:
             {"records": 12345, "ok": 12342, "requests": 2000, "retries": 1500, "cost_usd": 0.0},
             "12,342 ok, 3 quarantined (semantic.verbatim 2, schema.enum 1), 2,000 requests, 21,340 tokens, 1,500 retries",
         ),
+        (
+            {"ambiguous": 2, "unmetered": 47},
+            "47 ok, 3 quarantined (semantic.verbatim 2, schema.enum 1), 50 requests, 21,340 tokens, 0 retries, "
+            "2 without an answer that may be billed, 47 answers without a count of tokens",
+        ),
     ],
 )
 def test_the_closing_line(changes: dict[str, Any], line: str) -> None:
@@ -76,11 +81,14 @@ def test_a_tally_counts_records_and_calls() -> None:
     tally.count(Outcome(record))
     tally.count(Outcome(record, issues=(Issue("a", "first", "$", ""), Issue("a", "second", "$", ""))))
     assert (2, 1, 1, {"first": 1}) == (tally.done, tally.ok, tally.quarantined, dict(tally.reasons))
-    tally.call(Usage(10, 5), None, retry=False)
+    tally.answered(Usage(10, 5), None, retry=False)
     assert tally.cost_usd is None
-    tally.call(Usage(1, 1), 0.5, retry=True)
-    tally.call(Usage(), 0.25, retry=True)
-    assert (3, 2, Usage(11, 6), 0.75) == (tally.requests, tally.retries, tally.usage, tally.cost_usd)
+    tally.answered(Usage(1, 1), 0.5, retry=True)
+    tally.answered(Usage(), 0.25, retry=True)
+    tally.failed(retry=True, may_be_billed=False)
+    tally.failed(retry=False, may_be_billed=True)
+    assert (5, 3, Usage(11, 6), 0.75) == (tally.requests, tally.retries, tally.usage, tally.cost_usd)
+    assert (1, 1) == (tally.unmetered, tally.ambiguous)
     assert 0 <= tally.seconds < 60
 
 

@@ -12,12 +12,15 @@ import pytest
 from extract import Endpoint, Model
 from extract.api import prepare_run
 from extract.client import completion_from
+from extract.config import Limits
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.journal import Journal
 from extract.ladder import Ladder
+from extract.limits import with_limits
 from extract.records import ChatRequest, Completion, Outcome, Record, Sender
 from extract.report import Tally
-from extract.runner import Runner, Stop, journaled, until_stopped
+from extract.runner import Runner, journaled
+from extract.stop import Stop
 from tests.support import answer, failure, pipeline, request
 
 GOOD = b'{"choices": [{"message": {"content": "{\\"name\\": \\"x\\", \\"number\\": 1}"}, "finish_reason": "stop"}]}'
@@ -60,7 +63,7 @@ class Scene:
                     ladders=[Ladder(question) for question in prepared.questions],
                     judge=judge or prepared.judge,
                     journal=journal,
-                    send=until_stopped(journaled(send or self.send, journal, Model()), self.stop),
+                    send=with_limits(journaled(send or self.send, journal, Model()), Limits(), Model(), self.stop),
                     model=Model(),
                     tally=tally,
                     stop=self.stop,
@@ -118,13 +121,6 @@ def test_a_stop_after_the_loop_has_ended_is_harmless() -> None:
     asyncio.run(scene())
     stop.request(RunStopped("late"))
     assert stop.requested
-
-
-def test_a_stopped_sender_begins_no_call() -> None:
-    stop = Stop()
-    stop.request(RunStopped("x"))
-    with pytest.raises(RunStopped):
-        asyncio.run(until_stopped(answered, stop)(request()))  # type: ignore[arg-type]
 
 
 async def answered(_: ChatRequest) -> Completion:

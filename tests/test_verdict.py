@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -469,3 +471,17 @@ def test_one_verdict_serves_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert [[count for _, count in answers]] * 8 == found
+
+
+def test_a_date_is_ten_characters_in_one_form() -> None:
+    """YYYY-MM-DD of a day that there is, in plain digits: no week, no blank, no other hyphen or digit passes."""
+    verdict = Verdict({"format": "date"}, formats=True)
+    base, form = "2024-02-29", re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+    near = {base[:at] + char + base[at + 1 :] for at in range(10) for char in "0123456789-WTZ :+.\u0660\uff11x\n"}
+    other = {"2024-W10-2", "20240229", "2024-065", "2024-W10", "0000-01-01", "2023-02-29", "", f"{base} ", f" {base}"}
+    for text in near | other:
+        try:
+            is_day = bool(form.fullmatch(text) and dt.date.fromisoformat(text))
+        except ValueError:
+            is_day = False
+        assert is_day == verdict.accepts(text), text

@@ -66,6 +66,9 @@ def run(
     flat: Annotated[bool, typer.Option("--flat", help="Nested objects as columns such as address.city.")] = False,
     split_fields: SplitFields = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask anew for records that a changed prompt, schema or model concerns.")
+    ] = False,
 ) -> None:
     """Run a pipeline: ask for each record that has no answer yet, then write table and quarantine."""
     from extract.api import prepare_run
@@ -80,7 +83,14 @@ def run(
     try:
         with _progress(quiet) as on_progress:
             result = run_pipeline(
-                pipeline, source, out=out, local=local, limit=limit, max_failed=max_failed, on_progress=on_progress
+                pipeline,
+                source,
+                out=out,
+                local=local,
+                limit=limit,
+                max_failed=max_failed,
+                on_progress=on_progress,
+                approve=None if yes or local else _refuse_unseen_cost,
             )
     except (RunStopped, APIError) as error:
         if as_json and isinstance(error.report, Report):
@@ -105,6 +115,30 @@ def _progress(quiet: bool) -> AbstractContextManager[OnProgress]:
     if quiet:
         return progress.unseen()
     return progress.on_terminal() if sys.stderr.isatty() else progress.in_log()
+
+
+def _refuse_unseen_cost(prepared: Prepared, root: Path) -> None:
+    """Show what a changed prompt, schema or model would ask anew, and go on only when that is wanted.
+
+    New and changed records are just asked, and what asks for nothing anew needs no consent. Raises ConfigError.
+    """
+    from extract.errors import ConfigError
+    from extract.sinks import read_manifest
+    from extract.sinks.rundir import JOURNAL
+    from extract.survey import plan_text, survey
+
+    before = read_manifest(root)
+    if before is None or before["fingerprints"].get("pipeline") == prepared.fingerprint:
+        return
+    journal = root / JOURNAL
+    found = survey(prepared, journal if journal.exists() else None)
+    if not found["requests"] or not before.get("answered"):
+        return
+    typer.echo(
+        f"The prompt, the schema or the model is not that of the tables in {root}.\n{plan_text(found)}", err=True
+    )
+    if not (sys.stdin.isatty() and typer.confirm("Go on?", err=True)):
+        raise ConfigError("nothing was asked", hint="--yes goes on; --out writes to another folder")
 
 
 def _dry_run(prepared: Prepared, out: Path | None, as_json: bool) -> None:

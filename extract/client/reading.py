@@ -37,6 +37,13 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark, and blanks that keep a con
 _NAME = re.compile(rb"[:\r\n]")
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 _NO_THOUGHTS = frozenset(_THOUGHTS).isdisjoint
+# the usual answer: one choice with one text, and nothing else that counts
+_DOCUMENT = frozenset(("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"))
+_CHOICE = frozenset(("index", "message", "finish_reason", "logprobs"))
+_MESSAGE = frozenset(("role", "content"))
+_UNUSED = frozenset(
+    ("refusal", "tool_calls", "function_call", "annotations", "audio", "reasoning", "reasoning_content")
+)  # empty
 _FINISH = {  # what Gemini calls it → what the API calls it; other reasons keep their name
     "max_tokens": "length",
     **dict.fromkeys(
@@ -153,7 +160,10 @@ def _of_json(
     dialect: DialectRules | None = None,
 ) -> Completion:
     try:
-        document = with_texts(json_of(body), body)
+        document = json_of(body)
+        if usual := _of_usual(document, body, headers):
+            return usual
+        document = with_texts(document, body)
         refused = has_error(document)
     except (ValueError, RecursionError, TypeError) as error:
         said = error_from(200, headers, body).message if body[:1] == b"<" else error
@@ -275,6 +285,31 @@ def _call(call: Mapping[str, Any]) -> ToolCall | None:
     )
 
 
+def _of_usual(document: Any, body: bytes, headers: Mapping[str, str]) -> Completion | None:
+    """The completion of a usual answer, in half the time; None for any other."""
+    if type(document) is not dict or not document.keys() <= _DOCUMENT:
+        return None
+    choices = document.get("choices")
+    choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+    if type(choice) is not dict or not choice.keys() <= _CHOICE or choice.get("finish_reason") != "stop":
+        return None
+    message = choice.get("message")
+    content = message.get("content") if type(message) is dict else None
+    if type(content) is not str or "</th" in content:  # the end of a thought
+        return None
+    if any(message[name] or name not in _UNUSED for name in message.keys() - _MESSAGE):
+        return None
+    model = document.get("model")
+    return Completion(
+        content,
+        "stop",
+        encodable(model) if isinstance(model, str) else None,
+        _usage(document.get("usage")),
+        body,
+        request_id=headers.get("x-request-id"),
+    )
+
+
 def _usage(usage: Any) -> Usage:
     """Output counts what is billed: thoughts that appear only in the total are added."""
     if not isinstance(usage, dict):
@@ -285,6 +320,8 @@ def _usage(usage: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
+    if type(value) is int:
+        return value if 0 < value < MAX_TOKENS else 0
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_TOKENS else 0

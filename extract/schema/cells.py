@@ -20,7 +20,8 @@ from extract.records import Issue, path_to
 from extract.schema.forms import choice_of, extras_of, refuse_lost, value_of
 from extract.schema.nodes import json_text
 from extract.schema.numerals import counted
-from extract.schema.ranges import digits_of, misfit, plain_decimal
+from extract.schema.quick import Cell, Trail, Unlike, quick
+from extract.schema.ranges import misfit, plain_decimal
 from extract.schema.shapes import ABSENT, TAG, Shape, column_value, extra_column
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -39,13 +40,10 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "map": (Mapping,),
 }
 
-_QUICK = {"str": str, "bool": bool, "date": dt.date, "decimal": Decimal}
-
-Trail = tuple[Any, ...]  # (trail above, step), written out only when there is something to say
 Fits = Callable[[Shape, Any], bool]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Row:
     """What comes to light while a row is made."""
 
@@ -57,19 +55,23 @@ class _Row:
         self.issues.append(Issue("model", code, _path(trail), message, shown))
 
 
-Cell = Callable[[Any, Trail, _Row], Any]
-
-
 class Tabulator:
-    """Makes rows of one shape. `fits` says of a value whether it is of a branch of a union."""
+    """Makes rows of one shape. `fits` says of a value whether it is of a branch of a union.
 
-    def __init__(self, shape: Shape, fits: Fits) -> None:
-        self._cell = _cell(shape, fits)
+    Without `hurry` no value takes a short cut; the rows are the same.
+    """
+
+    def __init__(self, shape: Shape, fits: Fits, *, hurry: bool = True) -> None:
+        self._shape, self._fits = shape, fits
+        self._cell = _Cells(fits, hurry).of(shape)
 
     def __call__(self, instance: Any) -> tuple[dict[str, Any], list[Issue], list[str]]:
         """Field name → cell, the issues, and flags such as `naive_datetime`."""
         row = _Row()
-        cells = self._cell(instance, (), row)
+        try:
+            cells = self._cell(instance, (), row)
+        except Unlike:
+            return Tabulator(self._shape, self._fits, hurry=False)(instance)
         return cells or {}, row.issues, row.flags
 
 
@@ -77,9 +79,24 @@ def _path(trail: Trail) -> str:
     return path_to(_path(trail[0]), trail[1]) if trail else "$"
 
 
-def _cell(shape: Shape, fits: Fits) -> Cell:
-    """The function that makes the cell of a value; null is seen to here."""
-    make = _maker(shape, fits)
+class _Cells:
+    """Makes the function of each shape, once."""
+
+    def __init__(self, fits: Fits, hurry: bool) -> None:
+        self.fits = fits
+        self._hurry = hurry
+        self._made: dict[int, tuple[Shape, Cell]] = {}  # by the shape's id, which is its own while it is held
+
+    def of(self, shape: Shape) -> Cell:
+        """The function that makes the cell of a value of this shape."""
+        if id(shape) not in self._made:
+            make = _seeing_null(shape, _maker(shape, self))
+            self._made[id(shape)] = shape, quick(shape, make, self.of) if self._hurry else make
+        return self._made[id(shape)][1]
+
+
+def _seeing_null(shape: Shape, make: Cell) -> Cell:
+    """The same function, with null and RootModels seen to."""
     roots, nullable, takes_null = shape.roots, shape.nullable or shape.kind == "null", _holds_null(shape)
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
@@ -91,7 +108,7 @@ def _cell(shape: Shape, fits: Fits) -> Cell:
             return None
         return make(value, trail, row)
 
-    return _quick(shape, cell)
+    return cell
 
 
 def _holds_null(shape: Shape) -> bool:
@@ -99,36 +116,14 @@ def _holds_null(shape: Shape) -> bool:
     return shape.kind == "json" or any(_holds_null(branch.shape) for branch in shape.branches)
 
 
-def _quick(shape: Shape, make: Cell) -> Cell:
-    """The plain case of a plain kind at once: nearly every value is one."""
-    exact = _QUICK.get(shape.kind)
-    if shape.roots or exact is None or shape.core is None:
-        return make
-    if shape.kind == "decimal":
-        return partial(_quick_decimal, make, *digits_of(shape))
-
-    def cell(value: Any, trail: Trail, row: _Row) -> Any:
-        return value if type(value) is exact else make(value, trail, row)
-
-    return cell
-
-
-def _quick_decimal(make: Cell, precision: int, scale: int, value: Any, trail: Trail, row: _Row) -> Any:
-    if type(value) is Decimal:
-        _, digits, exponent = value.as_tuple()
-        if isinstance(exponent, int) and -scale <= exponent <= 0 and len(digits) + exponent <= precision - scale:
-            return value
-    return make(value, trail, row)
-
-
-def _maker(shape: Shape, fits: Fits) -> Cell:
+def _maker(shape: Shape, cells: _Cells) -> Cell:
     if shape.kind in _MAKERS:
-        return _MAKERS[shape.kind](shape, fits)
+        return _MAKERS[shape.kind](shape, cells)
     if shape.kind in ("date", "datetime") and shape.core is None:
         return partial(_raw_time, shape)
     if shape.kind in _SPECIAL:
         return partial(_SPECIAL[shape.kind], shape)
-    return _typed(shape, _PARTS[shape.kind](shape, fits) if shape.kind in _PARTS else partial(_scalar, shape))
+    return _typed(shape, _PARTS[shape.kind](shape, cells) if shape.kind in _PARTS else partial(_scalar, shape))
 
 
 def _typed(shape: Shape, make: Cell) -> Cell:
@@ -156,23 +151,14 @@ def _refuse_type(kind: str, value: Any, trail: Trail, row: _Row) -> None:
     row.refuse(trail, "table.type", f"{type(value).__name__} in a column of {kind}", value)
 
 
-def _object(shape: Shape, fits: Fits) -> Cell:
-    columns = [(item, item.name, item.wire, _cell(item.shape, fits)) for item in shape.columns]
-    extra = _cell(shape.extra, fits) if shape.extra else None
+def _object(shape: Shape, cells: _Cells) -> Cell:
+    columns = [(item, item.name, item.wire, cells.of(item.shape)) for item in shape.columns]
+    extra = cells.of(shape.extra) if shape.extra else None
     extra_name = extra_column(shape)
     names = [item.name for item in shape.columns]
-    known = set(names)
     is_raw = shape.core is None and extra is None and shape.python is dict  # whose extras have no column
-    plain = (
-        not any(item.cut for item in shape.fields)
-        and shape.extra is None
-        and not any(item.computed for item in shape.columns)
-    )  # all stands in `__dict__`
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
-        fields = getattr(value, "__dict__", None)
-        if plain and type(value) is shape.python and fields is not None and fields.keys() >= known:
-            return {name: make(fields[name], (trail, wire), row) for _, name, wire, make in columns}
         is_one = isinstance(value, Mapping) if shape.python is dict else all(hasattr(value, name) for name in names)
         if not is_one:
             return _refuse_type("object", value, trail, row)
@@ -195,11 +181,12 @@ def _object(shape: Shape, fits: Fits) -> Cell:
     return cell
 
 
-def _union(shape: Shape, fits: Fits) -> Cell:
+def _union(shape: Shape, cells: _Cells) -> Cell:
     shapes = [replace(branch.shape, nullable=bool(branch.shape.roots)) for branch in shape.branches]  # of a root's null
-    makers = [_cell(inner, fits) for inner in shapes]
+    makers = [cells.of(inner) for inner in shapes]
     branches = [(branch.label, branch.shape, make) for branch, make in zip(shape.branches, makers, strict=True)]
     empty = {label: None for label, _, _ in branches}
+    fits = cells.fits
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         for label, branch, make in branches:
@@ -211,9 +198,9 @@ def _union(shape: Shape, fits: Fits) -> Cell:
     return cell
 
 
-def _list(shape: Shape, fits: Fits) -> Cell:
+def _list(shape: Shape, cells: _Cells) -> Cell:
     assert shape.item is not None  # noqa: S101  # of a list
-    make = _cell(shape.item, fits)
+    make = cells.of(shape.item)
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         found = [make(item, (trail, number), row) for number, item in enumerate(value)]
@@ -227,8 +214,8 @@ def _sort_text(cell: Any) -> str:
     return json_text(_jsonable(cell))
 
 
-def _tuple(shape: Shape, fits: Fits) -> Cell:
-    makers = [_cell(part, fits) for part in shape.items]
+def _tuple(shape: Shape, cells: _Cells) -> Cell:
+    makers = [cells.of(part) for part in shape.items]
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         if len(value) != len(makers):
@@ -239,9 +226,9 @@ def _tuple(shape: Shape, fits: Fits) -> Cell:
     return cell
 
 
-def _map(shape: Shape, fits: Fits) -> Cell:
+def _map(shape: Shape, cells: _Cells) -> Cell:
     assert shape.key is not None and shape.item is not None  # noqa: S101, PT018  # of a map
-    make_key, make = _cell(shape.key, fits), _cell(shape.item, fits)
+    make_key, make = cells.of(shape.key), cells.of(shape.item)
 
     def cell(value: Any, trail: Trail, row: _Row) -> Any:
         places = [(key, item, (trail, str(key))) for key, item in value.items()]
@@ -283,8 +270,8 @@ def _raw_time(shape: Shape, value: Any, trail: Trail, row: _Row) -> Any:
     return _scalar(shape, found, trail, row)
 
 
-_MAKERS: Mapping[str, Callable[[Shape, Fits], Cell]] = {"object": _object, "union": _union}
-_PARTS: Mapping[str, Callable[[Shape, Fits], Cell]] = {"list": _list, "tuple": _tuple, "map": _map}
+_MAKERS: Mapping[str, Callable[[Shape, _Cells], Cell]] = {"object": _object, "union": _union}
+_PARTS: Mapping[str, Callable[[Shape, _Cells], Cell]] = {"list": _list, "tuple": _tuple, "map": _map}
 _SPECIAL: Mapping[str, Callable[..., Any]] = {"enum": _enum, "text": _text, "json": _json}
 
 

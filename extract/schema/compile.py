@@ -63,7 +63,7 @@ class CompiledSchema:
     def profile(self) -> Profile:
         return self.options.profile
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The schema's name on the wire: letters, digits, "_" and "-", at most 64."""
         return re.sub(r"[^A-Za-z0-9_-]", "_", name_of(self.model))[:64]
@@ -156,11 +156,17 @@ class CompiledSchema:
             raise ValueError(f"{issue.path}: {issue.message}")
         return self.unwrapped(self.instance(found, reading, context))
 
-    def instance(self, found: Any, reading: Reading, context: Any = None) -> Any:
-        """The model instance of JSON that was read back; raises Misfit."""
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether what the model takes is an answer as it stands."""
+        return self.form.plain and not self.form.live
+
+    def instance(self, found: Any, reading: Reading | None = None, context: Any = None) -> Any:
+        """The model instance of JSON that was read back, with the `reading` unless it `is_plain`; raises Misfit."""
         if self.reading is None:
             return found
         if self.form.live:
+            reading = reading or Reading()
             reading.context = context
             found = self.form.hydrate(found, "$", reading)
             if reading.errors:

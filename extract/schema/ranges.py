@@ -10,7 +10,7 @@ from typing import Any
 from extract.schema.numerals import counted
 from extract.schema.shapes import Shape
 
-_INT64 = 2**63  # whole numbers from minus this to below this
+INT64 = 2**63  # whole numbers from minus this to below this
 _EXACT_FLOAT = 2**53  # a whole number beyond may lose digits as a double
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EXACT = Context(prec=2000)  # Decimal's own context rounds to 28 digits
@@ -21,7 +21,7 @@ def misfit(shape: Shape, value: Any) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None
     if isinstance(value, int):
-        if not -_INT64 <= value < _INT64:
+        if not -INT64 <= value < INT64:
             return "table.int_range", "the number does not fit 64 bits"
         if shape.kind == "float" and abs(value) > _EXACT_FLOAT:
             return "table.float_range", "the whole number has more digits than a double holds"
@@ -29,7 +29,7 @@ def misfit(shape: Shape, value: Any) -> tuple[str, str] | None:
         return "table.float_range", "not a finite number"
     if isinstance(value, dt.time) and value.tzinfo is not None:
         return "table.time_zone", "a time of day has no zone in a table"
-    if isinstance(value, dt.timedelta) and not -_INT64 <= value // _MICROSECOND < _INT64:
+    if isinstance(value, dt.timedelta) and not -INT64 <= value // _MICROSECOND < INT64:
         return "table.timedelta_range", "the microseconds do not fit 64 bits"
     if isinstance(value, dt.datetime) and not _has_instant(value):
         return "table.datetime_range", "the instant lies outside the years 1 to 9999 in UTC"

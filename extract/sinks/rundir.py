@@ -13,11 +13,14 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from extract.disk import pausing, told
 from extract.errors import RunDirectoryError
+from extract.failpoints import failpoint
 from extract.sinks.files import remove_temps, sync_folder, write_whole
 from extract.sinks.shards import EVIDENCE, QUARANTINE, TABLE
 
@@ -49,8 +52,13 @@ class Shard:
         return self.ok + self.quarantined
 
 
+class NewerVersionError(RunDirectoryError):
+    """What a newer version wrote, and this one cannot judge."""
+
+
 class RunDirectory:
-    """A locked run directory. Raises RunDirectoryError when another run has it, or when it is not ours."""
+    """A locked run directory. Raises RunDirectoryError when another run has it, or when it is not ours; DiskPause,
+    here and in all that changes it, when the disk refuses for now."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,12 +67,11 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(path / LOCK)
         except OSError as error:
-            raise RunDirectoryError(
-                f"{path} cannot be a run directory: {error.strerror}", hint="name another folder with --out"
-            ) from error
+            raise told(error, path, "cannot be a run directory") from error
         self._signed = False
         try:
-            self._settle()
+            with pausing(path):
+                self._settle()
         except BaseException:
             os.close(self._lock)
             raise
@@ -74,13 +81,17 @@ class RunDirectory:
 
     def __exit__(self, *error: object) -> None:
         if self._signed:
-            os.ftruncate(self._lock, 0)
+            with suppress(OSError):  # the name is only for a message
+                os.ftruncate(self._lock, 0)
         os.close(self._lock)  # which releases it, as the end of the process would
 
     def sign(self) -> None:
         """Name this process in the lock, for the message to others; a run with nothing to do changes no byte."""
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        with pausing(self.path):
+            failpoint("lock.sign.before")
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+            failpoint("lock.sign.after")
         self._signed = True
 
     @property
@@ -92,6 +103,10 @@ class RunDirectory:
 
         `again`: records without an answer are asked once more, so a finished table with such records is made anew.
         """
+        with pausing(self.path):
+            return self._root_for(fingerprints, again)
+
+    def _root_for(self, fingerprints: Mapping[str, str], again: bool) -> tuple[Path, list[Shard], bool]:
         here, waiting = read_manifest(self.path), read_manifest(self.path / NEXT)
         if here is None or (here["fingerprints"] == fingerprints and not here["complete"]):
             self._drop(NEXT)
@@ -106,30 +121,44 @@ class RunDirectory:
             return self.path / NEXT, _shards(self.path / NEXT, waiting), False
         self._drop(NEXT)
         (self.path / NEXT).mkdir()
+        failpoint("next.made")
         return self.path / NEXT, [], False
 
     def put_in_place(self) -> None:
         """The finished tables in `.next` take the place of the old ones. Taken up again after a crash."""
+        if (self.path / NEXT / MANIFEST).exists():
+            with pausing(self.path):
+                self._replace()
+
+    def _replace(self) -> None:
         waiting = self.path / NEXT
-        if not (waiting / MANIFEST).exists():
-            return
+        failpoint("replace.before")
         self._drop(OLD)
         (self.path / OLD).mkdir()
+        failpoint("replace.old_made")
         new = _folders(waiting)
         for name in new:
             if (waiting / name).exists():
                 self._put_away(name)
                 os.replace(waiting / name, self.path / name)
+                failpoint("replace.placed")
         for name in sorted(set(_folders(self.path)) - set(new)):  # child tables that the new schema has not
             self._put_away(name)
+        sync_folder(self.path)  # the manifest is the last to change, on the disk too
+        failpoint("replace.folders_synced")
         os.replace(waiting / MANIFEST, self.path / MANIFEST)
+        failpoint("replace.manifest_placed")
         sync_folder(self.path)
+        failpoint("replace.synced")
         self._drop(NEXT)
+        failpoint("replace.next_dropped")
         self._drop(OLD)
+        failpoint("replace.after")
 
     def _put_away(self, name: str) -> None:
         if (self.path / name).exists():
             os.replace(self.path / name, self.path / OLD / name)
+            failpoint("replace.away")
 
     def _settle(self) -> None:
         """Finish a replacement that was cut off, and remove half-written files."""
@@ -142,7 +171,10 @@ class RunDirectory:
                 remove_temps(folder)
 
     def _drop(self, name: str) -> None:
+        """Its manifest goes first: a folder that is only half gone speaks of nothing."""
         if (self.path / name).exists():
+            (self.path / name / MANIFEST).unlink(missing_ok=True)
+            failpoint("next.dropped")
             shutil.rmtree(self.path / name)
 
 
@@ -160,7 +192,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     if not _is_sound(found):
         raise RunDirectoryError(f"{path} is damaged", hint="remove it to make the tables anew")
     if found.get("format", 0) > FORMAT:
-        raise RunDirectoryError(f"{path} was written by a newer version", hint="upgrade tablecast")
+        raise NewerVersionError(f"{path} was written by a newer version", hint="upgrade tablecast")
     return found
 
 
@@ -189,7 +221,7 @@ def _are_folders(names: Any) -> bool:
 def write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
     """Put the manifest in place, whole."""
     text = json.dumps({"format": FORMAT, **manifest}, indent=2, ensure_ascii=False)
-    write_whole(root / MANIFEST, lambda temp: temp.write_bytes(f"{text}\n".encode()))
+    write_whole(root / MANIFEST, lambda temp: temp.write_bytes(f"{text}\n".encode()), "manifest")
 
 
 def remove_tables(root: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extract.client import completion_from
 from extract.client.reading import MAX_PAGE, Answer, is_stream
@@ -126,3 +130,29 @@ def test_arguments_that_no_reader_takes_are_an_invalid_answer(arguments: str, ho
     body = f'{{"choices": [{{"index": 0, "{holder}": {{{called}}}, "finish_reason": "tool_calls"}}]}}'
     with pytest.raises(InvalidResponseError):
         completion_from((f"data: {body}\n\ndata: [DONE]\n\n" if holder == "delta" else body).encode(), {})
+
+
+_ODD = st.sampled_from([None, "", "x", "a</think>b", 0, 7, 2.0, True, -1, 10**12, [], [1], {}, {"a": 1}])
+
+
+@given(
+    content=st.sampled_from(['{"a": 1}', "", "t</think>{}", "<thought>x</thought>{}"]) | _ODD,
+    members=st.dictionaries(st.sampled_from(["refusal", "tool_calls", "reasoning_content", "annotations", "x"]), _ODD),
+    finish=st.sampled_from(["stop", "length", "STOP", None, 3]),
+    usage=_ODD | st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens"]), _ODD),
+    model=_ODD,
+)
+def test_a_usual_answer_is_read_the_short_way_and_the_long_way_alike(
+    content: Any, members: Any, finish: Any, usage: Any, model: Any
+) -> None:
+    """A member that nobody knows sends it the long way."""
+    message = {"role": "assistant", "content": content, **members}
+    usual = {"model": model, "choices": [{"message": message, "finish_reason": finish}], "usage": usage}
+    found = []
+    for document in (usual, {**usual, "nobody_knows": None}):
+        try:
+            completion = completion_from(json.dumps(document).encode(), {"x-request-id": "r"})
+            found.append(repr(replace(completion, raw=b"")))
+        except APIError as error:
+            found.append(f"{type(error).__name__}: {error.message[:60]}")
+    assert found[0] == found[1]

@@ -187,9 +187,12 @@ class Properties(Form):
             for item in self.properties
             if self.leave_out_nulls and item.field.required and item.field.shape.nullable
         ]
-        self.plain = not (self._constants or self._nulls or self.extra) and all(
-            item.form.plain and not item.null_is_default and not item.maybe for item in self.properties
-        )
+        self._odd = {
+            item.field.wire: item
+            for item in self.properties
+            if not item.form.plain or item.null_is_default or item.maybe  # the others are taken as they stand
+        }
+        self.plain = not (self._constants or self._nulls or self.extra or self._odd)
         extra_live = self.extra is not None and self.extra.live
         self.live = extra_live or any(item.form.live for item in self.properties)
 
@@ -220,7 +223,7 @@ class Properties(Form):
         found: dict[str, Any] = {}
         extras: Any = ABSENT
         for name, value in answer.items():
-            item = self._by_wire.get(name)
+            item = self._odd.get(name)
             if item is not None:
                 self._take(item, value, path, reading, found)
             elif self.extra and name == self.extra_name:
@@ -228,6 +231,8 @@ class Properties(Form):
             else:
                 found[name] = value
         self._merge(found, extras, path, reading)
+        if not self._constants and not self._nulls:
+            return found
         return self._constants | found | {name: None for name in self._nulls if name not in found}
 
     @staticmethod

@@ -1,0 +1,112 @@
+"""A long run of ours in this process: memory and speed along the way, then the same run again when all is done.
+
+    python -m benchmarks.long --address http://127.0.0.1:PORT --folder DIR --rows 1000000 --concurrency 256
+
+DIR holds `source.parquet`. Prints JSON: peak RSS; how late the loop is; CPU and rows/s early and late; the seconds of a
+second run that has everything; of a third one that has the journal alone and derives the tables anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import extract
+from benchmarks.child import cpu_seconds, peak_rss
+from benchmarks.clients.tablecast import pipeline_of
+from benchmarks.task import Job
+from extract.report import Tally
+
+EARLY = 1_000  # the row from which the first rate is taken
+_TICK = 0.01  # seconds
+_SHARE = 10  # rates are taken over a tenth of the run, the first thousand rows left out
+
+
+@dataclass
+class Watch:
+    """When how many records were done, a mark each thousand; and how late the loop is with what is due."""
+
+    marks: list[tuple[int, float, float]] = field(default_factory=list)  # records, seconds, seconds of CPU
+    lags: list[float] = field(default_factory=list)  # seconds
+
+    def __call__(self, tally: Tally) -> None:
+        if not self.marks:  # called on the run's own loop
+            self._tick(asyncio.get_running_loop(), None)
+        if not self.marks or tally.done >= self.marks[-1][0] + 1_000:
+            self.marks.append((tally.done, time.perf_counter(), cpu_seconds()))
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
+        now = loop.time()
+        if due is not None:
+            self.lags.append(max(0.0, now - due))
+        loop.call_later(_TICK, self._tick, loop, now + _TICK)
+
+    @property
+    def lag_p99_ms(self) -> float:
+        return sorted(self.lags)[int(len(self.lags) * 0.99)] * 1000 if self.lags else 0.0
+
+    def rates(self, rows: int) -> dict[str, float]:
+        """Rows/s and CPU ms a row over the first tenth, and over the last."""
+        span = max(rows // _SHARE, 2_000)
+        late = [mark for mark in self.marks if mark[0] >= rows - span]
+        early = [mark for mark in self.marks if EARLY <= mark[0] <= EARLY + span]
+        found = {}
+        for name, marks in (("early", early), ("late", late)):
+            if len(marks) < 2:
+                continue
+            done = marks[-1][0] - marks[0][0]
+            found[f"{name}_rows_per_second"] = done / (marks[-1][1] - marks[0][1])
+            found[f"{name}_cpu_ms"] = (marks[-1][2] - marks[0][2]) / done * 1000
+        return found
+
+
+def measured(address: str, folder: Path, rows: int, concurrency: int, *, replay: bool) -> dict[str, Any]:
+    """Run three times and measure."""
+    job = Job(address, folder / "source.parquet", folder / "out", concurrency)
+    watch = Watch()
+    begun, cpu = time.perf_counter(), cpu_seconds()
+    extract.run(pipeline_of(job), job.source, out=job.out, on_progress=watch)
+    found: dict[str, Any] = {
+        "rows": rows,
+        "seconds": time.perf_counter() - begun,
+        "cpu_seconds": cpu_seconds() - cpu,
+        "peak_rss_mb": peak_rss() / 1e6,
+        "journal_mb": sum(file.stat().st_size for file in job.out.glob("journal.db*")) / 1e6,
+        "lag_p99_ms": watch.lag_p99_ms,
+        **watch.rates(rows),
+    }
+    found["again_seconds"], found["again_requests"] = _again(job)
+    if replay:
+        (job.out / "manifest.json").unlink()
+        shutil.rmtree(job.out / "table")
+        found["replay_seconds"], found["replay_requests"] = _again(job)
+    return found
+
+
+def _again(job: Job) -> tuple[float, int]:
+    begun = time.perf_counter()
+    report = extract.run(pipeline_of(job), job.source, out=job.out, on_progress=lambda tally: None).report
+    return time.perf_counter() - begun, report.requests
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--concurrency", type=int, default=256)
+    parser.add_argument("--no-replay", action="store_true")
+    options = parser.parse_args()
+    replay = not options.no_replay
+    print(json.dumps(measured(options.address, options.folder, options.rows, options.concurrency, replay=replay)))
+
+
+if __name__ == "__main__":
+    main()
