@@ -25,6 +25,9 @@ class Hold:
     guessed: int  # input tokens as they were guessed from the size of the request
 
 
+_NOTHING = Hold(Usage(), 0)
+
+
 class Budget:
     """The caps of one run, in calls, tokens, US dollars and seconds.
 
@@ -34,6 +37,7 @@ class Budget:
 
     def __init__(self, limits: Limits, model: Model) -> None:
         self._caps = {name: cap for name in _SAID if (cap := getattr(limits, name)) is not None}
+        self._counts = bool(self._caps or limits.tokens_per_minute)  # else nobody asks what a call will use
         self._model = model
         self._begun: float | None = None  # when the first call was
         self._held = Usage()
@@ -61,6 +65,8 @@ class Budget:
 
     def hold(self, guessed: int) -> Hold:
         """A call begins, whose request looks like `guessed` input tokens."""
+        if not self._counts:
+            return _NOTHING
         found = Hold(self.likely(guessed), guessed)
         self._held += found.usage
         self._in_flight += 1
@@ -69,12 +75,15 @@ class Budget:
 
     def answered(self, hold: Hold, used: Usage) -> None:
         """An answer says what it used; where it says nothing, what was held counts."""
+        if not self._counts:
+            return
         if used == Usage():
-            return self.lost(hold)
+            self.lost(hold)
+            return
         self._answers += 1
         self._guessed += hold.guessed
         self._found += used
-        return self._settle(hold, used)
+        self._settle(hold, used)
 
     def lost(self, hold: Hold) -> None:
         """No answer came in time: it may have been billed, and counts as if it was."""
@@ -85,12 +94,16 @@ class Budget:
         self._settle(hold, Usage())
 
     def _settle(self, hold: Hold, used: Usage) -> None:
+        if not self._counts:
+            return
         self._held -= hold.usage
         self._in_flight -= 1
         self.spent += used
 
     def likely(self, guessed: int) -> Usage:
-        """As the answers so far tell; before there are some, the most that a call can use."""
+        """What a call will use, where that matters: as the answers so far tell, before there are some at most."""
+        if not self._counts:
+            return _NOTHING.usage
         if self._answers < HEED:
             return Usage(guessed, self._model.max_tokens)
         scale = self._found.input_tokens / max(1, self._guessed)

@@ -520,10 +520,10 @@ def test_mutated_answers_are_never_taken_for_others(model: type[BaseModel]) -> N
         edits = dice.choice([1, 1, 2, 3])
         inner = mutated(plain, dice, edits)
         text = before + inner + after
-        start = time.perf_counter()
+        start = time.thread_time()  # nothing waits in there, and others may be at work on this machine
         outcome = judge(text, judge_of)
         judge(text, mending)
-        assert time.perf_counter() - start < 1
+        assert time.thread_time() - start < 1
         if outcome.ok and outcome.row != right:
             changed += 1
             said = json_of(text) or json_of(inner) or (json_of(text, whole=False) if edits > 1 else None)

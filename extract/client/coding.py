@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
 
 import httpx
 
@@ -12,7 +12,7 @@ from extract.errors import APIError, ErrorClass, InvalidResponseError
 
 PLAIN = {"Accept-Encoding": "identity"}  # what a request asks for; some servers pack their answers all the same
 _SLICE = 64 * 1024  # bytes that are unpacked at a time
-_OWN_HINT = "leave out the transport of your own: the default one (package pyreqwest) unpacks br and zstd"
+_OWN_HINT = "leave out the transport of your own: the default ones (ours, and that of pyreqwest) unpack br and zstd"
 _PLAIN_HINT = "have the endpoint, or the proxy before it, heed Accept-Encoding: identity"
 _GZIP = zlib.MAX_WBITS | 16
 _MEMBER = 0x1F  # how another member of a gzip begins; what else follows is padding
@@ -26,14 +26,21 @@ async def read_bytes(response: httpx.Response, most: int) -> AsyncIterator[bytes
     likewise. Raises httpx.DecodingError for a packing that is broken.
     """
     try:
-        if len(response.content) > most:  # it has been read, as that of a mock
-            raise _too_large(most)
-        yield response.content
-        return
+        content = response.content  # it has been read, and unpacked, as that of a mock
     except httpx.ResponseNotRead:
-        unpack = _unpacker(response)
+        async for piece in unpacked(response.aiter_raw(), response.status_code, response.headers, most):
+            yield piece
+    else:
+        yield within(content, most)
+
+
+async def unpacked(
+    pieces: AsyncIterable[bytes], status: int, headers: Mapping[str, str], most: int
+) -> AsyncGenerator[bytes, None]:
+    """A body that comes in these pieces; see `read_bytes`."""
+    unpack = _unpacker(status, headers)
     came = size = 0
-    async for packed in response.aiter_raw():
+    async for packed in pieces:
         came += len(packed)
         for number, piece in enumerate(unpack.feed(packed) if unpack else (packed,)):
             size += len(piece)
@@ -47,12 +54,21 @@ async def read_bytes(response: httpx.Response, most: int) -> AsyncIterator[bytes
         raise httpx.DecodingError("the packed answer breaks off")
 
 
+def within(body: bytes, most: int) -> bytes:
+    """The body. Raises APIError for more than `most` bytes."""
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
 def _too_large(most: int) -> APIError:
-    return APIError(f"the answer is larger than {most} bytes", kind=ErrorClass.TRANSIENT)
+    error = APIError(f"the answer is larger than {most} bytes", kind=ErrorClass.TRANSIENT)
+    error.may_be_billed = True
+    return error
 
 
-def _unpacker(response: httpx.Response) -> _Unpacker | None:
-    named = response.headers.get_list("content-encoding", split_commas=True)
+def _unpacker(status: int, headers: Mapping[str, str]) -> _Unpacker | None:
+    named = headers.get("content-encoding", "").split(",")
     codings = [coding for name in named if (coding := name.strip().lower()) not in ("", "identity")]
     if not codings:
         return None
@@ -60,8 +76,8 @@ def _unpacker(response: httpx.Response) -> _Unpacker | None:
         raise InvalidResponseError(
             f"the answer is packed as {', '.join(codings)[:100]!r}, which was not asked for and is not unpacked here",
             kind=ErrorClass.CONFIG,
-            status=response.status_code,
-            request_id=response.headers.get("x-request-id"),
+            status=status,
+            request_id=headers.get("x-request-id"),
             hint=_OWN_HINT if codings in (["br"], ["zstd"]) else _PLAIN_HINT,
         )
     return _Unpacker(gzip=codings[0] != "deflate")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import httpx
 
 from extract.client.classify import error_from, invalid
-from extract.client.coding import PLAIN, read_bytes
+from extract.client.coding import PLAIN, unpacked, within
+from extract.client.pool import DirectTransport, Line
 from extract.client.reading import Answer
+from extract.client.replies import HttpxReply, Incoming
 from extract.client.transport import default_transport
+from extract.client.wire import IdleTimeout
 from extract.config import Endpoint, Limits, is_loopback
 from extract.dialects import finish_is_optional, rules_of
-from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass
+from extract.errors import APIConnectionError, APIError, APITimeoutError, ConfigError, ErrorClass, InvalidResponseError
 from extract.records import ChatRequest, Completion
 from extract.version import __version__
 
@@ -24,6 +28,15 @@ MAX_ERROR = 1024 * 1024  # bytes that are read of the answer of an error
 QUOTED_KEY = 8  # characters; what is shorter is no real key, and may stand in any answer
 _LINGER = 5.0  # seconds without a byte after the whole answer, for its usage and its end
 _DRAIN = 0.2  # seconds for the end of a body after [DONE]
+_UNSENT = (  # of which it is certain that no server has the request
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+)
+_UNSENT_OF_OWN = (*_UNSENT, httpx.WriteError, httpx.WriteTimeout)
 
 
 class Client:
@@ -56,7 +69,13 @@ class Client:
         self._quoted = forms_of_key(_usable_key(endpoint))
         self._finish_optional = finish_is_optional(endpoint) if finish_optional is None else finish_optional
         self._limits = limits
-        self._transport = transport or default_transport(limits, loopback=is_loopback(self._url.host))
+        loopback = is_loopback(self._url.host)
+        self._transport = transport or default_transport(limits, loopback=loopback, url=self._url)
+        self._line: Line | None = None
+        self._unsent: tuple[type[Exception], ...] = _UNSENT
+        if isinstance(self._transport, DirectTransport):
+            self._line = self._transport.line(self._url, self._headers, limits)
+            self._unsent = _UNSENT_OF_OWN
 
     async def __aenter__(self) -> Client:
         await self._transport.__aenter__()
@@ -67,23 +86,37 @@ class Client:
 
     async def __call__(self, request: ChatRequest) -> Completion:
         """One attempt. Raises APIError."""
-        idle = asyncio.timeout(None)
+        reply: Incoming | None = None
         try:
-            async with asyncio.timeout(self._limits.timeout), idle:
-                return await self._exchange(request.body, idle)
-        except httpx.ConnectTimeout as error:
-            raise APITimeoutError(
-                f"{self._place}: no connection within {self._limits.connect_timeout:g} s", kind=ErrorClass.TRANSIENT
-            ) from error
-        except (TimeoutError, httpx.TimeoutException) as error:
-            said = f"no answer within {self._limits.timeout:g} s"
-            if idle.expired():
-                said = f"no byte of the answer for {self._limits.idle_timeout:g} s"
-            raise APITimeoutError(f"{said}; it may have been billed", kind=ErrorClass.TRANSIENT) from error
+            if self._line is not None:  # which keeps the time itself
+                reply = await self._line.post(request.body)
+                return await self._read(reply, request.body)
+            async with asyncio.timeout(self._limits.timeout):
+                reply = await self._through_httpx(request.body)
+                return await self._read(reply, request.body)
+        except InvalidResponseError as error:
+            error.may_be_billed = True
+            raise
         except (httpx.RequestError, OSError) as error:
-            raise APIConnectionError(
-                f"{self._place}: {str(error) or type(error).__name__}", kind=ErrorClass.TRANSIENT
-            ) from error
+            refused = reply is not None and reply.status != 200
+            raise self._lost(error, may_be_billed=not (refused or isinstance(error, self._unsent))) from error
+
+    def _lost(self, error: Exception, *, may_be_billed: bool) -> APIError:
+        """What became of a request without a whole answer."""
+        limits, kind = self._limits, ErrorClass.TRANSIENT
+        made: APIError
+        if isinstance(error, httpx.ConnectTimeout):
+            seconds = min(limits.connect_timeout, limits.timeout)
+            made = APITimeoutError(f"{self._place}: no connection within {seconds:g} s", kind=kind)
+        elif isinstance(error, TimeoutError | httpx.TimeoutException):
+            said = f"no answer within {limits.timeout:g} s"
+            if isinstance(error, IdleTimeout):
+                said = f"no byte of the answer for {limits.idle_timeout:g} s"
+            made = APITimeoutError(f"{said}; it may have been billed" if may_be_billed else said, kind=kind)
+        else:
+            made = APIConnectionError(f"{self._place}: {str(error) or type(error).__name__}", kind=kind)
+        made.may_be_billed = may_be_billed
+        return made
 
     @property
     def _place(self) -> str:
@@ -95,90 +128,92 @@ class Client:
             body = body.replace(quoted, b"***")
         return body
 
-    async def _exchange(self, body: bytes, idle: asyncio.Timeout) -> Completion:
+    async def _through_httpx(self, body: bytes) -> HttpxReply:
         timeout = {"connect": self._limits.connect_timeout, "pool": None}
         timeout |= {"read": self._limits.timeout, "write": self._limits.timeout}
         request = httpx.Request("POST", self._url, headers=self._headers, content=body, extensions={"timeout": timeout})
         response = await self._transport.handle_async_request(request)
         response.request = request
-        try:
-            if response.status_code != 200:
-                said = await self._error_body(response, idle)
-                raise error_from(response.status_code, response.headers, said, dialect=self._dialect)
-            return await self._completion(response, body, idle)
-        finally:
-            await _close(response)
+        return HttpxReply(response)
 
-    async def _completion(self, response: httpx.Response, request: bytes, idle: asyncio.Timeout) -> Completion:
+    async def _read(self, reply: Incoming, request: bytes) -> Completion:
+        try:
+            if reply.status != 200:
+                said = await self._error_body(reply)
+                raise error_from(reply.status, reply.headers, said, dialect=self._dialect)
+            return await self._completion(reply, request)
+        finally:
+            await reply.aclose()
+
+    async def _completion(self, reply: Incoming, request: bytes) -> Completion:
         answer = Answer(
-            response.headers,
+            reply.headers,
             finish_optional=self._finish_optional,
             clean=self._without_key if self._quoted else bytes,
             request=request,
             dialect=self._dialect,
         )
-        chunks = _Chunks(response, idle, self._limits.idle_timeout)
         cut = False
-        try:
-            while not answer.over and (chunk := await chunks.next(_LINGER if answer.finished() else None)):
-                answer.feed(chunk)
-        except (httpx.RequestError, OSError):  # a timeout too: an answer that is whole needs no more
-            if not answer.finished():
-                raise
-            cut = True
-        if answer.done:
-            await chunks.drain()
+        if reply.body is not None:
+            answer.feed(within(reply.body, MAX_ANSWER))
+        else:
+            cut = await self._feed(answer, reply)
         completion = answer.completion(cut=cut)
         if completion.finish_reason is None and not completion.refusal:  # it may be a part of one, as in a stream
             said = "the answer has no finish_reason; it may have been billed"
             hint = "where answers are whole without: Endpoint(finish_optional=True)"
-            raise invalid(said, completion.raw, response.headers, hint)
+            raise invalid(said, completion.raw, reply.headers, hint)
         return completion
 
-    async def _error_body(self, response: httpx.Response, idle: asyncio.Timeout) -> bytes:
+    async def _feed(self, answer: Answer, reply: Incoming) -> bool:
+        """Let the answer grow until nothing more counts. Whether the connection broke, after what is a whole answer."""
+        async with aclosing(_Chunks(reply, self._limits.idle_timeout)) as chunks:
+            try:
+                while not answer.over and (chunk := await chunks.next(_LINGER if answer.finished() else None)):
+                    answer.feed(chunk)
+            except (httpx.RequestError, OSError):  # a timeout too: an answer that is whole needs no more
+                if not answer.finished():
+                    raise
+                return True
+            if answer.done:
+                await chunks.drain()
+        return False
+
+    async def _error_body(self, reply: Incoming) -> bytes:
         """The body of an error as far as it is read, without what may be the first half of a key at its end."""
         body = bytearray()
-        chunks = _Chunks(response, idle, self._limits.idle_timeout)
-        try:
-            while len(body) < MAX_ERROR and (chunk := await chunks.next()):
-                body += chunk
-        except (APIError, httpx.DecodingError):  # packed as nobody can read: the status counts
-            pass
-        except (httpx.RequestError, OSError):
-            if not body:
-                raise
+        async with aclosing(_Chunks(reply, self._limits.idle_timeout)) as chunks:
+            try:
+                while len(body) < MAX_ERROR and (chunk := await chunks.next()):
+                    body += chunk
+            except (APIError, httpx.DecodingError):  # packed as nobody can read: the status counts
+                pass
+            except (httpx.RequestError, OSError):
+                if not body:
+                    raise
         longest = max(map(len, self._quoted), default=0)
         return self._without_key(bytes(body))[: -longest or None] if chunks.more else self._without_key(bytes(body))
 
 
 class _Chunks:
-    """The bytes of a response as they come: within the cap, and never long without one once they have begun.
+    """The bytes of an answer as they come: within the cap, and never long without one once they have begun.
 
     `more`: whether the end was not seen.
     """
 
-    def __init__(self, response: httpx.Response, idle: asyncio.Timeout, seconds: float) -> None:
+    def __init__(self, reply: Incoming, seconds: float) -> None:
         self.more = True
-        self._chunks = read_bytes(response, MAX_ANSWER)
-        self._idle = idle
-        self._seconds = seconds
+        self._reply = reply
+        self._seconds: float | None = None
+        self._idle_seconds = seconds
+        self._chunks = _chunks(reply)
 
     async def next(self, seconds: float | None = None) -> bytes:
-        """The next bytes, none at the end. Raises TimeoutError after these seconds."""
-        if seconds is not None:
-            async with asyncio.timeout(seconds):
-                return await self.next()
-        chunk = await self._next()
-        self._idle.reschedule(asyncio.get_running_loop().time() + self._seconds if chunk else None)
-        return chunk
-
-    async def _next(self) -> bytes:
-        try:
-            async for chunk in self._chunks:
-                if chunk:
-                    return chunk
-        except AttributeError as error:
-            raise _race(error) from error
+        """The next bytes, none at the end. Raises IdleTimeout after these seconds, or when it is silent for long."""
+        self._reply.patience = self._seconds if seconds is None else seconds
+        async for chunk in self._chunks:
+            self._seconds = self._idle_seconds
+            return chunk
         self.more = False
         return b""
 
@@ -188,25 +223,18 @@ class _Chunks:
             while await self.next(_DRAIN):
                 pass
 
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
 
-async def _close(response: httpx.Response) -> None:
-    """The answer is read, or will not be: what goes wrong in closing its connection changes nothing."""
-    try:
-        await response.aclose()
-    except AttributeError as error:
-        _race(error)
-    except (httpx.RequestError, OSError):
+
+async def _chunks(reply: Incoming) -> AsyncGenerator[bytes, None]:
+    if reply.body is not None:
+        if body := within(reply.body, MAX_ANSWER):
+            yield body
         return
-
-
-def _race(error: AttributeError) -> httpx.ReadError:
-    """anyio's transport, when a server drops the socket: `'NoneType' object has no attribute 'call_soon'`.
-
-    Any other is a program's fault, and raised as it is.
-    """
-    if error.name != "call_soon":
-        raise error
-    return httpx.ReadError("the connection was dropped")
+    async with aclosing(unpacked(reply, reply.status, reply.headers, MAX_ANSWER)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def forms_of_key(key: str) -> tuple[bytes, ...]:

@@ -294,7 +294,9 @@ def _of_usual(document: Any, body: bytes, headers: Mapping[str, str]) -> Complet
     if type(choice) is not dict or not choice.keys() <= _CHOICE or choice.get("finish_reason") != "stop":
         return None
     message = choice.get("message")
-    content = message.get("content") if type(message) is dict else None
+    if type(message) is not dict:
+        return None
+    content = message.get("content")
     if type(content) is not str or "</th" in content:  # the end of a thought
         return None
     if any(message[name] or name not in _UNUSED for name in message.keys() - _MESSAGE):

@@ -275,7 +275,8 @@ async def _shared(
     if transport is not None:
         yield transport
         return
-    async with default_transport(_LIMITS, loopback=is_loopback(httpx.URL(endpoint.base_url).host)) as own:
+    url = httpx.URL(endpoint.base_url)
+    async with default_transport(_LIMITS, loopback=is_loopback(url.host), url=url) as own:
         yield own
 
 

@@ -1,0 +1,77 @@
+"""br and zstd, undone in pieces of a bounded size by the libraries of their makers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import httpx
+
+_SLICE = 64 * 1024  # bytes that are unpacked at a time
+_WINDOW_LOG = 23  # 8 MB, what RFC 9659 has a server keep to
+_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+
+
+class Unpacker(Protocol):
+    """`whole`: whether what came is complete; nothing at all is."""
+
+    whole: bool
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The next bytes in pieces of a bounded size. Raises httpx.DecodingError."""
+
+
+@cache
+def can_unpack() -> bool:
+    """Whether both libraries are installed."""
+    return bool(find_spec("brotli") and find_spec(_ZSTD.partition(".")[0]) and find_spec(_ZSTD))
+
+
+def unpacker_of(coding: str) -> Unpacker | None:
+    """That of this content-encoding, for br and zstd alone."""
+    name = coding.strip().lower()
+    return _Brotli() if name == "br" else _Zstd() if name == "zstd" else None
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self.whole = True
+        self._library: Any = import_module("brotli")
+        self._inner = self._library.Decompressor()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            while not self._inner.is_finished():  # what follows is padding
+                piece = self._inner.process(data, output_buffer_limit=_SLICE)
+                data = b""
+                if not piece:  # there may be more as long as something came, whatever it says of its buffer
+                    break
+                yield piece
+        except self._library.error as error:
+            raise httpx.DecodingError(str(error)) from error
+        self.whole = self._inner.is_finished()
+
+
+class _Zstd:
+    """Of one or more frames."""
+
+    def __init__(self) -> None:
+        self.whole = True
+        self._library: Any = import_module(_ZSTD)
+        self._options = {self._library.DecompressionParameter.window_log_max: _WINDOW_LOG}
+        self._inner = self._library.ZstdDecompressor(options=self._options)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data or not (self._inner.eof or self._inner.needs_input):
+            if self._inner.eof:
+                self._inner = self._library.ZstdDecompressor(options=self._options)
+            try:
+                yield self._inner.decompress(data, max_length=_SLICE)
+            except self._library.ZstdError as error:
+                raise httpx.DecodingError(str(error)) from error
+            data = self._inner.unused_data
+        self.whole = self._inner.eof
