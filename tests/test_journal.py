@@ -26,6 +26,8 @@ from extract import journal as module
 from extract.disk import DiskPause
 from extract.errors import ErrorClass, RunDirectoryError
 from extract.journal import FORMAT, Answer, Journal, Totals
+from extract.journal.known import Known
+from extract.journal.writer import Writer
 from extract.records import Usage
 from tests.support import answer, failure
 
@@ -95,13 +97,13 @@ def test_failed_attempts_are_counted_and_are_no_answer(path: Path) -> None:
 def test_many_answers_share_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred answers at once are a few transactions, and each caller gets its own."""
     groups: list[int] = []
-    commit = module._commit
+    commit = Writer._commit
 
-    def counting(connection: Any, path: Path, group: Any, failed: Any) -> Any:
+    def counting(writer: Writer, group: Any) -> None:
         groups.append(len(group))
-        return commit(connection, path, group, failed)
+        commit(writer, group)
 
-    monkeypatch.setattr(module, "_commit", counting)
+    monkeypatch.setattr(Writer, "_commit", counting)
 
     async def scene() -> list[Answer]:
         with Journal(path) as journal:
@@ -117,7 +119,8 @@ def test_a_commit_survives_a_power_cut(path: Path) -> None:
     """Each is synced to the disk before its callers go on."""
     with Journal(path) as journal:
         assert ("wal", 2) == tuple(
-            journal._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            journal._writer.connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous")
         )
 
 
@@ -187,7 +190,7 @@ def test_damage_found_while_reading_is_a_run_directory_error(path: Path) -> None
 
 def fail_writing(journal: Journal) -> None:
     """As a full disk does."""
-    journal._writer.execute("PRAGMA max_page_count = 1")
+    journal._writer.connection.execute("PRAGMA max_page_count = 1")
 
 
 def test_a_full_disk_reaches_the_caller(path: Path) -> None:
@@ -199,7 +202,7 @@ def test_a_full_disk_reaches_the_caller(path: Path) -> None:
             fail_writing(journal)
             with pytest.raises(DiskPause, match=r"journal\.db cannot be written: No space left.*free space"):
                 await asyncio.gather(*(journal.store(f"{n}" * 5000, answer()) for n in range(3)))
-            journal._writer.execute("PRAGMA max_page_count = 100000")
+            journal._writer.connection.execute("PRAGMA max_page_count = 100000")
             return await journal.store("c", answer())
 
     assert "completion" == asyncio.run(scene()).kind
@@ -612,3 +615,27 @@ def test_two_processes_may_make_one_journal_at_once(path: Path) -> None:
     for process in children:
         process.communicate(timeout=60)
         assert 0 == process.returncode
+
+
+def test_a_name_that_was_added_is_known_and_few_others_are() -> None:
+    """A wrong guess costs one lookup, an answer that is not found would cost a call."""
+    names = [f"{number:032x}" for number in range(50_000)]
+    known = Known(names[:25_000])
+    assert all(name in known for name in names[:25_000])
+    assert 5 > sum(name in known for name in names[25_000:])
+
+
+def test_an_answer_of_this_run_is_found_by_a_later_record(tmp_path: Path) -> None:
+    """In a new journal most requests are not looked up; those that were answered are."""
+    path = tmp_path / "journal.db"
+
+    async def story() -> tuple[bool, bool, bool]:
+        with Journal(path) as journal:
+            before = journal.lookup("a") is None
+            await journal.store("a", answer())
+            await journal.store_refusal("b", failure(ErrorClass.REQUEST))
+            return before, journal.lookup("a") is not None, journal.lookup("b") is not None
+
+    assert (True, True, True) == asyncio.run(story())
+    with Journal(path) as again:
+        assert (True, True) == (again.lookup("a") is not None, again.lookup("c") is None)
