@@ -94,6 +94,7 @@ class Limits(Settings):
     """How hard the endpoint is driven, and how much may be spent."""
 
     concurrency: int = Field(default=32, ge=1, le=100_000)  # calls in flight
+    adaptive: bool = True  # find out how many calls the endpoint takes, up to these limits; False: these count alone
     requests_per_minute: float | None = Field(default=None, gt=0)  # paced evenly; None: what the endpoint takes
     tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output; guessed before, settled after
     max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices

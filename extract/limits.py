@@ -49,6 +49,7 @@ def with_limits(
         if not gates:
             rules = LoadRules(
                 concurrency=limits.concurrency,
+                adaptive=limits.adaptive,
                 requests_per_minute=limits.requests_per_minute,
                 tokens_per_minute=limits.tokens_per_minute,
                 outage_timeout=limits.outage_timeout,

@@ -69,7 +69,8 @@ def run_to_the_end(
 ) -> tuple[Any, int]:
     """The result, and how many runs were stopped on the way."""
     retry = PATIENT.replaced({"max_attempts": attempts})
-    job = pipeline(retry=retry, limits=LIMITS.replaced({"concurrency": at_once}), model=Model(stream=stream))
+    limits = LIMITS.replaced({"concurrency": at_once, "adaptive": not stream})  # with and without, whatever comes
+    job = pipeline(retry=retry, limits=limits, model=Model(stream=stream))
     for stops in range(STOPS):
         try:
             return run(job, source, out=out, endpoint=server.endpoint(), on_progress=lambda tally: None), stops

@@ -297,3 +297,16 @@ def test_independent_errors_count_for_their_records(share: float) -> None:
     failed = sum(isinstance(each, APIError) for each in found)
     assert (0, len(scene.begun) - 2000) == (scene.parked.total(), 0)
     assert share == pytest.approx(failed / 2000, abs=0.04)
+
+
+def test_limits_that_are_known_can_be_all_that_counts() -> None:
+    """Without adaptation all permits are used from the beginning, and only a named pause slows the run."""
+
+    def server(scene: Scene, name: str) -> APIError | None:
+        return failure(ErrorClass.RATE, retry_after=2.0 if scene.now < 1 else None) if scene.calls[name] == 1 else None
+
+    scene = Scene(Limits(concurrency=50, adaptive=False), server=server)
+    assert {Completion} == set(map(type, scene.run(100)))
+    assert 50 == scene.begun.count(0.0)
+    assert [] == [at for at in scene.begun if 0.2 < at < 2]
+    assert 4 > scene.begun[-1]

@@ -37,7 +37,7 @@ class Controller:
         self._jitter = jitter
         self._began = now
         first = rules.first_window or max(FIRST_LEAST, rules.concurrency // FIRST_SHARE)
-        self._first = min(first, rules.concurrency)
+        self._first = min(first, rules.concurrency) if rules.adaptive else rules.concurrency
         self._window = float(self._first)
         self._cap = Cap(float(rules.concurrency))
         self._pace = Pace()
@@ -182,7 +182,8 @@ class Controller:
             self._limited_since = now
         asked = _asked(retry_after, self.rules.max_retry_after)
         self._cap.is_refusing(ticket.start if ticket.epoch == self._epoch else None, now)
-        if ticket.epoch != self._epoch or self._noise.is_tolerated:  # begun before the others were told, or no news
+        is_news = ticket.epoch == self._epoch and not self._noise.is_tolerated  # begun after the others were told
+        if not (is_news and self.rules.adaptive):
             if asked:
                 self._rest_until(now, asked)
             return

@@ -13,6 +13,7 @@ class LoadRules:
     """What is known of the endpoint and what is wanted. Raises ConfigError for values that cannot be."""
 
     concurrency: int = 32  # calls in flight at most
+    adaptive: bool = True  # find out how many calls the endpoint takes; else only the limits here count
     requests_per_minute: float | None = None  # begun, evenly spaced; None: no limit that is known
     tokens_per_minute: float | None = None  # estimated at the beginning, settled at the end
     first_window: int | None = None  # calls in flight at first; None: a part of the ceiling
@@ -24,5 +25,5 @@ class LoadRules:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            if value is not None and not isinstance(value, bool) and not 0 < value < math.inf:
                 raise ConfigError(f"{name} must be above 0 and finite, got {value!r}")

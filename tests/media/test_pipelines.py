@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def test_a_file_that_changes_while_it_waits_is_quarantined_and_asked_again(
     rows = source(tmp_path, *(f"{name}.png" for name in "abcdefgh"))
 
     def script(call: Call) -> Any:
-        if call.number == 1:
+        if call.number == 4:  # by then the request of the last record is long made, and waits for the others
+            time.sleep(0.5)
             (tmp_path / "h.png").write_bytes(PNG)
         return {"what": "a file"}
 
