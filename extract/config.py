@@ -117,7 +117,7 @@ class Retry(Settings):
     max_seconds: float = Field(default=900.0, gt=0)  # of all attempts and waits of one record
     initial_wait: float = Field(default=0.5, ge=0)  # seconds before the second call, doubled each time
     max_wait: float = Field(default=60.0, ge=0)  # seconds, cap of the backoff
-    max_retry_after: float = Field(default=300.0, ge=0)  # seconds, cap of what a server may ask for
+    max_retry_after: float = Field(default=300.0, gt=0)  # seconds, cap of what a server may ask for
 
 
 def _base_url(given: Mapping[str, Any]) -> str:

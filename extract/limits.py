@@ -12,6 +12,7 @@ from extract.budget import Budget, Hold
 from extract.config import Limits, Model, Retry
 from extract.control import Answered, Cancelled, Controller, End, Limited, LoadRules, Refused, Ticket, Troubled, Verdict
 from extract.errors import APIError, ErrorClass, RunStopped
+from extract.media import MediaError
 from extract.records import ChatRequest, Completion, Sender
 from extract.requests import estimated_tokens
 from extract.stop import Stop
@@ -59,33 +60,27 @@ def with_limits(
         return gates[0]
 
     async def sender(request: ChatRequest) -> Completion:
-        turns = gate()
-        waited, calls, patient = 0.0, 0, _Patience(policy.max_seconds)
+        turns, asking = gate(), _Asking(request, policy)
         while True:
-            asked = turns.now()
             # one that was parked goes behind the others: if it is its own fault, it holds nobody up
-            begun = await turns.take(_Wish(request, estimated_tokens(request), request.attempt > 1))
-            waited += begun.ticket.start - asked
-            calls += 1
-            patient.begin(turns)
+            turn = await turns.take(_Wish(request, estimated_tokens(request), request.attempt > 1))
+            asking.begin(turn, turns)
             try:
                 completion = await send(request)
             except APIError as error:
-                if patient.ends(error, turns):
-                    turns.end(begun, Refused())
-                    error.waited = waited
-                    raise
-                if turns.failed(begun, error) is Verdict.COUNT:
-                    error.waited = waited
+                if asking.counts(error, turn, turns):
                     raise
                 on_parked(request, error)
                 turns.refuse_long_outage(error)
+            except MediaError:
+                turns.unsent(turn)
+                raise
             except BaseException:
-                turns.end(begun, Cancelled())
+                turns.end(turn, Cancelled())
                 raise
             else:
-                turns.answered(begun, completion)
-                return completion if calls <= completion.attempts else replace(completion, attempts=calls)
+                turns.answered(turn, completion)
+                return completion if asking.calls <= completion.attempts else replace(completion, attempts=asking.calls)
 
     return sender
 
@@ -105,31 +100,50 @@ class _Turn:
 
     ticket: Ticket
     hold: Hold
+    waited: float = 0.0  # seconds for it
 
 
 @dataclass
-class _Patience:
-    """Whether a request keeps its attempts when it is refused for its rate.
+class _Asking:
+    """What one request has met so far, and so whether a failure is one of its attempts."""
 
-    Not when it alone is: others were served between two of its refusals. And not for ever.
-    """
-
-    seconds: float
-    _since: float = math.inf  # its first refusal
+    request: ChatRequest
+    policy: Retry
+    calls: int = 0
+    _waited: float = 0.0  # for its turns
+    _looks: int = 0  # calls of it that looked whether an outage is over
+    _refused: float = math.inf  # for its rate, the first time
     _served: int = 0  # calls of others until its last refusal
 
-    def begin(self, gate: _Gate) -> None:
-        if math.isinf(self._since):
+    def begin(self, turn: _Turn, gate: _Gate) -> None:
+        self.calls += 1
+        self._waited += turn.waited
+        self._looks += turn.ticket.probe
+        if math.isinf(self._refused):
             self._served = gate.served
 
-    def ends(self, error: APIError, gate: _Gate) -> bool:
-        """Whether this refusal says nothing of the rate of the others."""
-        if error.kind is not ErrorClass.RATE:
+    def counts(self, error: APIError, turn: _Turn, gate: _Gate) -> bool:
+        """End the call; whether its failure is the request's own, and one of its attempts."""
+        error.waited = self._waited
+        if error.kind is ErrorClass.RATE:
+            return self._refused_alone(error, turn, gate)
+        if gate.failed(turn, error) is Verdict.COUNT:
+            return True
+        return bool(self._looks) and gate.is_tail and self.request.attempt + self._looks >= self.policy.max_attempts
+
+    def _refused_alone(self, error: APIError, turn: _Turn, gate: _Gate) -> bool:
+        """Others were served between two of its refusals; or it was refused for so long that it is enough."""
+        is_first, now = math.isinf(self._refused), gate.now()
+        self._refused = min(self._refused, now)
+        is_alone, self._served = not is_first and gate.served > self._served, gate.served
+        if is_alone:
+            gate.end(turn, Refused())  # it says nothing of the rate of the others
+            return True
+        gate.failed(turn, error)
+        if now - self._refused <= self.policy.max_seconds:
             return False
-        is_first, now = math.isinf(self._since), gate.now()
-        self._since = min(self._since, now)
-        alone, self._served = not is_first and gate.served > self._served, gate.served
-        return alone or now - self._since > self.seconds
+        gate.refuse_long_outage(error)
+        return True
 
 
 class _Gate:
@@ -155,10 +169,12 @@ class _Gate:
         if not self._retries and not self._firsts and self._wait(wish) <= 0:
             return self._begin(wish)
         turn: asyncio.Future[_Turn] = self._loop.create_future()
+        asked = self.now()
         (self._retries if wish.is_retry else self._firsts).append((wish, turn))
         self._pump()
         try:
-            return await turn
+            begun = await turn
+            return replace(begun, waited=begun.ticket.start - asked)
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # given in the moment in which the waiting was given up
                 self.end(turn.result(), Cancelled())
@@ -178,6 +194,19 @@ class _Gate:
     def end(self, turn: _Turn, end: End) -> None:
         (self._budget.lost if isinstance(end, Cancelled) else self._budget.refused)(turn.hold)
         self._end(turn, end)
+
+    def unsent(self, turn: _Turn) -> None:
+        """The call was not made after all."""
+        self._budget.refused(turn.hold)
+        self._end(turn, Cancelled())
+
+    @property
+    def is_tail(self) -> bool:
+        """Whether some calls were answered, and only such as failed before are left.
+
+        Then it is not known whether there is an outage or whether these records are at fault: looks count as attempts.
+        """
+        return self.served > 0 and not self._firsts
 
     def refuse_long_outage(self, error: APIError) -> None:
         """Raises RunStopped when the endpoint has served nothing for too long."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from extract.checks import Check, FieldCheck
 from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
-from extract.dialects import DialectRules, refuse_exclusions, rules_of
+from extract.dialects import DialectRules, body_fields, refuse_exclusions, rules_of
 from extract.errors import ConfigError
 from extract.fingerprint import source_of
 from extract.ladder import Descent, Question
@@ -158,6 +158,7 @@ class Prepared:
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *((tuple(prompt.turns), prompt.media_columns) if prompt.turns or prompt.media else ()),
             *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.dialect.form),
+            *(self.build.dialect.model_in_body, body_fields(self.build.dialect, pipeline.model)),
             *(self.schema.fingerprint, self.build.toolbox),
             [_check_source(check) for check in pipeline.checks],
             *(["reasoning"] if pipeline.keep_reasoning else []),

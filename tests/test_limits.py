@@ -13,6 +13,7 @@ import pytest
 from extract.config import Limits, Model, Retry
 from extract.errors import APIError, ErrorClass, RunStopped
 from extract.limits import FIRST_PATIENCE, with_limits
+from extract.media import MediaError
 from extract.records import ChatRequest, Completion
 from extract.retry import with_retries
 from extract.stop import Stop
@@ -310,3 +311,43 @@ def test_limits_that_are_known_can_be_all_that_counts() -> None:
     assert 50 == scene.begun.count(0.0)
     assert [] == [at for at in scene.begun if 0.2 < at < 2]
     assert 4 > scene.begun[-1]
+
+
+def test_refusals_without_end_stop_the_run() -> None:
+    """Each request is patient for a while; what none of them gets any more is an outage, and no fault of theirs."""
+
+    def server(scene: Scene, name: str) -> APIError | None:
+        return failure(ErrorClass.RATE, status=429) if scene.now > 10 else None
+
+    scene = Scene(Limits(concurrency=4, outage_timeout=1800), server=server)
+    scene.retry = Retry()
+
+    async def story() -> tuple[list[Completion | BaseException], float]:
+        return await scene.all_of(600), scene.now
+
+    found, took = virtual.run(story())
+    assert {Completion, RunStopped} == set(map(type, found))
+    assert 1800 < took < 2000
+    assert str(scene.stop.reason).startswith("no answer for 1")
+
+
+@pytest.mark.parametrize(("bad", "concurrency"), [(1, 1), (2, 3), (4, 32)])
+def test_the_last_records_may_be_bad_without_an_outage(bad: int, concurrency: int) -> None:
+    """Nothing else is left to be served, so looks count as attempts: the run comes to its end."""
+    scene = Scene(
+        Limits(concurrency=concurrency),
+        server=lambda scene, name: failure(status=500) if int(name) >= 40 else None,
+    )
+    scene.retry = Retry(max_attempts=6)
+    found = scene.run(40 + bad)
+    assert [APIError] * bad == [type(each) for each in found[40:]]
+    assert max(scene.calls.values()) <= 10
+
+
+def test_a_file_that_cannot_be_sent_costs_nothing() -> None:
+    """The call was not made: its hold is given back, and its permit."""
+    scene = Scene(Limits(concurrency=1, max_total_tokens=100))
+    missing = MediaError("media.changed", "gone")
+    scene.server = lambda scene, name: missing if int(name) < 20 else None  # type: ignore[assignment,return-value]
+    found = scene.run(22)
+    assert [MediaError] * 20 + [Completion] * 2 == [type(each) for each in found]

@@ -189,3 +189,11 @@ def test_other_names_cannot_be_set(name: str) -> None:
 def test_the_run_directory_is_named_for_the_pipeline() -> None:
     assert "out/items" == str(default_out(pipeline()))
     assert isinstance(pipeline(), Pipeline)
+
+
+def test_what_the_dialect_writes_is_part_of_the_fingerprint() -> None:
+    """The same form, but another body: its requests have no answers yet, so consent is asked for."""
+    table = pa.table({"text": ["t"]})
+    kinds = [Endpoint(dialect=dialect, form="A", base_url="http://127.0.0.1/v1") for dialect in ("openai", "kie")]
+    run = Pipeline(name="items", schema=Item, prompt="{{ text }}")
+    assert 2 == len({prepare(run, open_source(table, None), endpoint).fingerprint for endpoint in kinds})

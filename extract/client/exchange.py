@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -168,11 +169,16 @@ class Client:
     async def _feed(self, answer: Answer, reply: Incoming) -> bool:
         """Let the answer grow until nothing more counts. Whether the connection broke, after what is a whole answer."""
         async with aclosing(_Chunks(reply, self._limits.idle_timeout)) as chunks:
+            due = math.inf  # what comes after the whole answer may drip for ever
             try:
-                while not answer.over and (chunk := await chunks.next(_LINGER if answer.finished() else None)):
+                while not answer.over:
+                    now = asyncio.get_running_loop().time()
+                    due = min(due, now + _LINGER) if answer.finished() else math.inf
+                    if due <= now or not (chunk := await chunks.next(None if due == math.inf else due - now)):
+                        break
                     answer.feed(chunk)
             except (httpx.RequestError, OSError):  # a timeout too: an answer that is whole needs no more
-                if not answer.finished():
+                if not (answer.finished() or answer.is_whole_object()):
                     raise
                 return True
             if answer.done:
@@ -220,8 +226,9 @@ class _Chunks:
     async def drain(self) -> None:
         """Read on for a moment, for what ends the body: its connection can then serve again."""
         with suppress(TimeoutError, httpx.RequestError, OSError, APIError):
-            while await self.next(_DRAIN):
-                pass
+            async with asyncio.timeout(_DRAIN):
+                while await self.next():
+                    pass
 
     async def aclose(self) -> None:
         await self._chunks.aclose()

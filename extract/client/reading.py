@@ -21,6 +21,7 @@ from extract.client.values import (
     finish_of,
     finish_of_whole,
     json_of,
+    json_or_none,
     listed,
     objects_in,
     part_of,
@@ -105,6 +106,12 @@ class Answer:
     def finished(self) -> bool:
         """Whether the answer is whole, even if its connection breaks now."""
         return self._stream is not None and self._stream[1].finished(cut=True)
+
+    def is_whole_object(self) -> bool:
+        """Whether what came is no stream, but one whole JSON object: nothing of it can be missing."""
+        if self._stream is not None or not self._body.rstrip().endswith(b"}"):
+            return False
+        return isinstance(json_or_none(bytes(self._body)), dict)
 
     def feed(self, data: bytes) -> None:
         """Take what has come. Raises APIError for an error in a stream."""

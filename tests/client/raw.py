@@ -32,9 +32,9 @@ def serving(*pieces: bytes | float, end: End = "close") -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            listener.settimeout(5)
+            listener.settimeout(0.05)  # whoever asks nothing is not waited for
             with suppress(OSError):
-                connection, _ = listener.accept()
+                connection = _accepted(listener, over)
                 with connection:
                     _read_request(connection)
                     _send(connection, pieces)
@@ -50,6 +50,15 @@ def serving(*pieces: bytes | float, end: End = "close") -> Iterator[str]:
         finally:
             over.set()
             thread.join(5)
+
+
+def _accepted(listener: socket.socket, over: threading.Event) -> socket.socket:
+    while True:
+        try:
+            return listener.accept()[0]
+        except TimeoutError:
+            if over.is_set():
+                raise
 
 
 def _read_request(connection: socket.socket) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import time
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from extract.config import Endpoint, Limits
 from extract.errors import APIConnectionError, APIError, APITimeoutError, ErrorClass, InvalidResponseError
 from extract.testing import Reply, ScriptedServer, completion
 from tests.client.peer import Go, Peer, serving
-from tests.client.raw import GOOD, answer, delta, events, head, plain
+from tests.client.raw import GOOD, answer, asked, delta, events, head, plain
 from tests.client.raw import refused as refused_after
 from tests.client.test_exchange import refused
 
@@ -161,3 +162,37 @@ def test_a_whole_answer_is_no_error_though_its_connection_breaks() -> None:
         assert "x" == ask(server.endpoint(), DirectTransport(LIMITS)).content
     found = refused_after(head(), events(delta("{}")), transport=DirectTransport(LIMITS))
     assert found.may_be_billed
+
+
+def chunked(body: bytes, end: bytes = b"") -> tuple[bytes, ...]:
+    start = head("application/json").replace(b"\r\n\r\n", b"\r\ntransfer-encoding: chunked\r\n\r\n")
+    return start, f"{len(body):x}\r\n".encode() + body + b"\r\n", end
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        chunked(json.dumps(answer()).encode()),
+        chunked(json.dumps(answer()).encode() + b"\n"),
+        (head("application/json", length=len(json.dumps(answer())) + 7), json.dumps(answer()).encode()),
+    ],
+    ids=["no last chunk", "and a line break", "more was promised"],
+)
+def test_a_paid_answer_that_is_whole_is_kept_though_its_framing_is_not(kind: Any, pieces: tuple[bytes, ...]) -> None:
+    """One JSON object that has its end: nothing of it can be missing. One that has not is asked for again."""
+    assert '{"a": 1}' == asked(*pieces, stream=False, transport=transport_of(kind), limits=LIMITS).content
+    cut = [piece.replace(b'"stop"}]}', b'"stop"}]') for piece in pieces]
+    assert refused_after(*cut, stream=False, transport=transport_of(kind), limits=LIMITS).may_be_billed
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_drips_after_a_stream_has_ended_does_not_hold_its_permit(kind: Any) -> None:
+    """Heartbeats after [DONE]: the answer is there, and is not lost to a deadline."""
+    limits = Limits(timeout=3, idle_timeout=2, connect_timeout=5)
+    start = time.monotonic()
+    drip = (b": hb\n\n", 0.05) * 100
+    transport = kind(limits) if kind is DirectTransport else kind()
+    found = asked(head(), events(*GOOD), *drip, limits=limits, transport=transport)
+    assert '{"a": 1}' == found.content
+    assert time.monotonic() - start < 2
