@@ -285,6 +285,9 @@ def filled(array: pa.Array, own: pa.Field) -> pa.Array:
         return array
     there = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
     if not len(there):
+        if pa.types.is_dictionary(array.type) and len(array.dictionary):  # of its own words, so that it gets no other
+            indices = pa.array(np.zeros(len(array), int), array.type.index_type)
+            return pa.DictionaryArray.from_arrays(indices, array.dictionary, ordered=array.type.ordered)
         return pa.concat_arrays([_something(own.type)] * len(array))
     return array.take(pa.array(np.where(array.is_valid().to_numpy(zero_copy_only=False), range(len(array)), there[0])))
 
