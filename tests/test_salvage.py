@@ -526,7 +526,9 @@ def test_mutated_answers_are_never_taken_for_others(model: type[BaseModel]) -> N
         assert time.thread_time() - start < 1
         if outcome.ok and outcome.row != right:
             changed += 1
-            said = json_of(text) or json_of(inner) or (json_of(text, whole=False) if edits > 1 else None)
+            said = json_of(text) or json_of(inner)
+            if edits > 1:  # one may have put something behind the object, which is prose then
+                said = said or json_of(text, whole=False) or json_of(inner, whole=False)
             assert said is not None, text
             assert judge(json.dumps(said, default=float), judge_of).row == outcome.row
         salvaged += outcome.ok and bool(outcome.flags)
