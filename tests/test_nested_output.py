@@ -155,14 +155,17 @@ def test_what_is_split_is_rejoined_exactly(children: bool, flat: bool, data: Any
         assert own.schemas == {path: piece.schema for path, piece in own.split(part).items()}
 
 
-def test_a_batch_of_nulls_adds_no_word_to_a_dictionary() -> None:
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_a_batch_of_nulls_adds_no_word_to_a_dictionary(is_deep: bool) -> None:
     """What fills a place under a null struct is one of the words that are there already."""
     words = pa.dictionary(pa.int8(), pa.string(), ordered=True)
+    words = pa.struct([pa.field("of", words, nullable=False)]) if is_deep else words
+    word = {"of": "x"} if is_deep else "x"
     flags = pa.list_(pa.field("item", pa.bool_(), nullable=False))
     inner = pa.struct([pa.field("word", words, nullable=False), pa.field("flags", flags, nullable=False)])
     outer = pa.struct([pa.field("inner", inner)])
     schema = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("a", outer, nullable=False)])
-    rows = [{"id": "k0", "a": {"inner": None}}, {"id": "k1", "a": {"inner": {"word": "x", "flags": []}}}]
+    rows = [{"id": "k0", "a": {"inner": None}}, {"id": "k1", "a": {"inner": {"word": word, "flags": []}}}]
     table = pa.Table.from_pylist(rows, schema=schema)
     part = pa.concat_tables([table, table.slice(0, 1)])
     own = layout(part, True, False)

@@ -288,6 +288,10 @@ def filled(array: pa.Array, own: pa.Field) -> pa.Array:
         if pa.types.is_dictionary(array.type) and len(array.dictionary):  # of its own words, so that it gets no other
             indices = pa.array(np.zeros(len(array), int), array.type.index_type)
             return pa.DictionaryArray.from_arrays(indices, array.dictionary, ordered=array.type.ordered)
+        if pa.types.is_struct(array.type) and array.type.num_fields:
+            fields = [child.with_nullable(False) for child in array.type]
+            children = [filled(part, child) for part, child in zip(array.flatten(), fields, strict=True)]
+            return _struct(own.type, children, len(array), None)
         return pa.concat_arrays([_something(own.type)] * len(array))
     return array.take(pa.array(np.where(array.is_valid().to_numpy(zero_copy_only=False), range(len(array)), there[0])))
 
