@@ -220,9 +220,6 @@ class Simple:
         self.in_flight += 1
         return now
 
-    def in_outage(self, at: float) -> bool:
-        return False
-
 
 class Inspect(Simple):
     """The constants of inspect_ai: x0.8 at most every 15 s, +5 % a clean round; each call backs off by itself."""
@@ -350,8 +347,7 @@ class _Play:
         wait = 0.0
         if verdict is Verdict.COUNT:
             times.append(now)
-            counted = sum(not self.control.in_outage(at) for at in times)
-            if counted >= self.storm.max_attempts:
+            if len(times) >= self.storm.max_attempts:
                 curve.lost += 1
                 return
             wait = min(60.0, 0.5 * 2 ** min(len(times) - 1, 7)) * (0.5 + 0.5 * self.random.random())

@@ -26,7 +26,6 @@ class Breaker:
         self._failed: deque[tuple[float, float]] = deque()  # in a row: begun and ended
         self._beside = 0  # calls in flight, the most while they failed
         self._over = -math.inf  # when the last outage was
-        self._outages: deque[tuple[float, float]] = deque(maxlen=64)
         self._interval = 0.0
         self._look_at = math.inf
         self._is_looking = False
@@ -78,18 +77,12 @@ class Breaker:
             return False
         if ticket.start < self.open_since:  # of a call from before, whose answer was under way
             return False
-        self._outages.append((self.open_since, now))
         self._over = now
         self.open_since = None
         self._failed.clear()
         self._beside = 0
         self._is_looking = False
         return True
-
-    def covers(self, at: float) -> bool:
-        if self.open_since is not None and at >= self.open_since:
-            return True
-        return any(begin <= at <= end for begin, end in self._outages)
 
     def _again(self, now: float) -> None:
         self._is_looking = False

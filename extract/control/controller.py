@@ -36,7 +36,7 @@ class Controller:
         self.in_flight = 0
         self._jitter = jitter
         self._began = now
-        first = rules.first_window or max(FIRST_LEAST, rules.concurrency // FIRST_SHARE)
+        first = max(FIRST_LEAST, rules.concurrency // FIRST_SHARE)
         self._first = min(first, rules.concurrency) if rules.adaptive else rules.concurrency
         self._window = float(self._first)
         self._cap = Cap(float(rules.concurrency))
@@ -148,10 +148,6 @@ class Controller:
         """For how long no call was served, as far as is known; above `rules.outage_timeout` the caller gives up."""
         since = [at for at in (self._breaker.open_since, self._limited_since) if at is not None]
         return max(0.0, now - min(since)) if since else 0.0
-
-    def in_outage(self, at: float) -> bool:
-        """Whether a failure at this time belongs to an outage, as it turned out: then it counts for no record."""
-        return self._breaker.covers(at)
 
     def _answered(self, ticket: Ticket, now: float) -> None:
         latency = now - ticket.start

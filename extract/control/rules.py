@@ -16,7 +16,6 @@ class LoadRules:
     adaptive: bool = True  # find out how many calls the endpoint takes; else only the limits here count
     requests_per_minute: float | None = None  # begun, evenly spaced; None: no limit that is known
     tokens_per_minute: float | None = None  # estimated at the beginning, settled at the end
-    first_window: int | None = None  # calls in flight at first; None: a part of the ceiling
     probe_interval: float = 5.0  # seconds to the first look during an outage, doubled each time
     longest_probe_interval: float = 30.0  # seconds
     outage_timeout: float = 3600.0  # seconds without a served call, after which the caller gives up
