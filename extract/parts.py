@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 from extract.errors import ConfigError
+from extract.nearest import did_you_mean
 from extract.prompts import Example, Prompt
 from extract.records import Completion, Issue, Outcome, Record, Research, Usage, path_to, short
 from extract.requests import RequestBuilder
@@ -114,9 +114,8 @@ def _named(fields: Sequence[str], split: Any) -> list[tuple[str, ...]]:
     named = [name for part in split for name in part]
     for name in named:
         if name not in fields:
-            close = get_close_matches(name, fields, n=1)
-            found = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(fields)}"
-            raise ConfigError(f"split_fields names {name!r}, which is no field that is asked for", hint=found)
+            suggestion = did_you_mean(name, fields)
+            raise ConfigError(f"split_fields names {name!r}, which is no field that is asked for", hint=suggestion)
     twice = [name for name in dict.fromkeys(named) if named.count(name) > 1]
     missing = [name for name in fields if split and name not in named]
     for wrong, what in ((twice, "names {} more than once"), (missing, "leaves out {}")):

@@ -1,7 +1,6 @@
 """Template and record → messages.
 
-Templates are sandboxed Jinja2; a column that is missing is an error, never a blank. Files of media columns are parts of
-the user message, where the template names their column, else after the text.
+Files of media columns are parts of the user message, where the template names their column, else after the text.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import codecs
 import datetime as dt
 import json
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,14 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic_core import from_json, to_json
 
 from extract.errors import InputError, PromptError
 from extract.media import Attachments, Media, Part, require
 from extract.nearest import Nearest, did_you_mean
 from extract.records import Record
+from extract.templates import HELPERS, PLACE, WHOLE_RECORD, Template, template_of
 
 Message = dict[str, Any]
 
@@ -52,43 +48,6 @@ _LISTS = {
     "turns": "a list of (role, template)",
 }
 _NO_MEDIA_TYPES = ("int", "uint", "float", "double", "half", "bool", "date", "time", "decimal", "duration", "map")
-_NONCE = secrets.token_hex(16)  # marks the place of files in a rendered text; no cell can know it
-_PLACE = re.compile(rf"\x02{_NONCE}:(\d+)\x03")
-
-
-class _Place:
-    """What a media column is in a template: a place for its files, and no text; true when there are any."""
-
-    def __init__(self, number: int, cell: Any) -> None:
-        self.mark = f"\x02{_NONCE}:{number}\x03"
-        self._filled = bool(cell)
-
-    def __bool__(self) -> bool:
-        return self._filled
-
-    def __repr__(self) -> str:
-        return "a file"
-
-    def __str__(self) -> str:
-        raise TypeError("a media column can only be placed as it is: {{ column }}")
-
-
-def _finalized(value: Any) -> Any:
-    """What a template's expression prints: a null cell is no text, least of all "None", and bytes are none either."""
-    if isinstance(value, _Place):
-        return value.mark
-    if isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError("the column holds bytes, not text; a column of files is named in Prompt(media=[...])")
-    return "" if value is None else value
-
-
-_ENVIRONMENT = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_finalized
-)
-_HELPERS = frozenset(_ENVIRONMENT.globals)  # range, namespace and so on, unless the source has a column of that name
-_NAMES_ONLY = ImmutableSandboxedEnvironment()  # without helpers, so that such a column is seen
-_NAMES_ONLY.globals.clear()
-_WHOLE_RECORD = "record"  # `{{ record["Total amount"] }}` reaches columns whose names are no identifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +117,16 @@ class Prompt:
         return Attachments(self.media_columns, root)
 
     @cached_property
-    def _user(self) -> _Template:
-        return _template(self.user, "user prompt")
+    def _user(self) -> Template:
+        return template_of(self.user, "user prompt")
 
     @cached_property
-    def _system(self) -> _Template | None:
-        return _template(self.system, "system prompt") if self.system else None
+    def _system(self) -> Template | None:
+        return template_of(self.system, "system prompt") if self.system else None
 
     @cached_property
-    def _more_turns(self) -> tuple[tuple[Role, _Template], ...]:
-        return tuple((role, _template(text, f"{role} turn")) for role, text in self.turns)
+    def _more_turns(self) -> tuple[tuple[Role, Template], ...]:
+        return tuple((role, template_of(text, f"{role} turn")) for role, text in self.turns)
 
     @cached_property
     def _opening_turns(self) -> int:
@@ -178,39 +137,32 @@ class Prompt:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that the templates name."""
-        return tuple(sorted((self._names - _HELPERS - {_WHOLE_RECORD}) | self._subscripts))
+        return tuple(sorted((self._names - HELPERS - {WHOLE_RECORD}) | self._subscripts))
 
     @cached_property
-    def _trees(self) -> tuple[nodes.Template, ...]:
-        _ = self._user, self._system, self._more_turns  # compiling finds unknown filters and tests
-        texts = [self.user, self.system or "", *(text for _, text in self.turns)]
-        trees = [_NAMES_ONLY.parse(text) for text in texts]
-        if any(list(meta.find_referenced_templates(tree)) for tree in trees):
+    def _templates(self) -> tuple[Template, ...]:
+        """All of them, that of the user message first."""
+        system = (self._system,) if self._system else ()
+        found = (self._user, *system, *(template for _, template in self._more_turns))
+        if any(template.needs_others for template in found):
             raise PromptError("a prompt cannot include, import or extend another template")
-        return tuple(trees)
+        return found
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        return frozenset(name for tree in self._trees for name in meta.find_undeclared_variables(tree))
+        return frozenset(name for template in self._templates for name in template.names)
 
     @cached_property
     def _subscripts(self) -> frozenset[str]:
         """The columns named as `record["…"]`."""
-        if _WHOLE_RECORD not in self._names:
+        if WHOLE_RECORD not in self._names:
             return frozenset()
-        found = [node for tree in self._trees for node in tree.find_all(nodes.Getitem)]
-        return frozenset(
-            str(node.arg.value)
-            for node in found
-            if isinstance(node.node, nodes.Name)
-            and node.node.name == _WHOLE_RECORD
-            and isinstance(node.arg, nodes.Const)
-        )
+        return frozenset(name for template in self._templates for name in template.subscripts)
 
     def _wanted(self, columns: Sequence[str]) -> list[str]:
         """The columns that the templates name, of a source with these columns."""
-        helpers = self._names & _HELPERS & set(columns)
-        found = (set(self.columns) | helpers) - (self._subscripts if _WHOLE_RECORD in columns else set())
+        helpers = self._names & HELPERS & set(columns)
+        found = (set(self.columns) | helpers) - (self._subscripts if WHOLE_RECORD in columns else set())
         return sorted(found)
 
     def check(self, columns: Sequence[str], types: Mapping[str, Any] | None = None) -> None:
@@ -224,7 +176,7 @@ class Prompt:
             if name not in columns:
                 hint = did_you_mean(name, columns, "the source has")
                 raise PromptError(f"the prompt uses a column {name!r} that the source has not", hint=hint)
-        if not wanted and not self.media and _WHOLE_RECORD not in self._names:
+        if not wanted and not self.media and WHOLE_RECORD not in self._names:
             raise PromptError(
                 "the prompt uses no column, so every request would be the same",
                 hint="name one: {{ " + (columns[0] if columns else "text") + " }}",
@@ -249,8 +201,8 @@ class Prompt:
             kind = str(types.get(name, ""))
             if kind.startswith(_NO_MEDIA_TYPES):
                 raise PromptError(f"the media column {name!r} is {kind}", hint="it holds paths, URLs or bytes")
-        for tree in self._trees[1:]:
-            for name in sorted(meta.find_undeclared_variables(tree) & set(self._media_names)):
+        for template in self._templates[1:]:
+            for name in sorted(template.names & set(self._media_names)):
                 raise PromptError(f"the media column {name!r} stands outside the user prompt")
 
     @cached_property
@@ -291,7 +243,7 @@ class Prompt:
         more = [{"role": role, "content": self._rendered(text, record)} for role, text in self._more_turns]
         opening, before = more[: self._opening_turns], more[self._opening_turns :]
         user = self._rendered(self._user, record)
-        plain = _PLACE.sub("", user)
+        plain = PLACE.sub("", user)
         chosen = self._chosen(plain)
         turns = [message for index in chosen for message in self._turns[index]]
         content = self._with_parts(user, parts) if parts and any(parts.values()) else plain
@@ -300,7 +252,7 @@ class Prompt:
 
     def _with_parts(self, user: str, parts: Mapping[str, Sequence[Part]]) -> str | list[dict[str, Any]]:
         """The user message with its media; one text again when there are only texts, for servers that take no other."""
-        texts = _PLACE.split(user)  # text, number of a media column, text, …
+        texts = PLACE.split(user)  # text, number of a media column, text, …
         placed = {self._media_names[int(number)] for number in texts[1::2]}
         pieces: list[str | Part] = []
         for number, text in enumerate(texts):
@@ -324,33 +276,14 @@ class Prompt:
     def _turns(self) -> tuple[tuple[Message, Message], ...]:
         return tuple(
             (
-                _Turn(role="user", content=_PLACE.sub("", self._rendered(self._user, example.record))),
+                _Turn(role="user", content=PLACE.sub("", self._rendered(self._user, example.record))),
                 _Turn(role="assistant", content=json.dumps(example.answer, ensure_ascii=False, default=_as_json)),
             )
             for example in self.loaded_examples
         )
 
-    def _rendered(self, template: _Template, record: Mapping[str, Any]) -> str:
-        if template.pieces and not self.media:
-            try:
-                return "".join([piece if name is None else _shown(record[name]) for piece, name in template.pieces])
-            except (KeyError, TypeError):  # which Jinja tells in its words
-                pass
-        values = dict(record) | {
-            name: _Place(number, record.get(name)) for number, name in enumerate(self._media_names)
-        }
-        try:
-            return str(template.whole.render({_WHOLE_RECORD: values} | values))
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise PromptError(f"the prompt cannot be rendered: {error}") from error
+    def _rendered(self, template: Template, record: Mapping[str, Any]) -> str:
+        return template.rendered(record, self._media_names)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -387,35 +320,3 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A compiled template; one of texts and columns alone is joined without Jinja, which takes ten times as long."""
-
-    whole: Template
-    pieces: tuple[tuple[str, str | None], ...]  # texts, and names of columns; empty: it is more than that
-
-
-def _template(text: str, what: str) -> _Template:
-    try:
-        return _Template(_ENVIRONMENT.from_string(text), tuple(_pieces(_ENVIRONMENT.parse(text))))
-    except TemplateError as error:
-        raise PromptError(f"the {what} is no valid template: {error}") from error
-
-
-def _pieces(tree: nodes.Template) -> list[tuple[str, str | None]]:
-    found: list[tuple[str, str | None]] = []
-    for output in tree.body:
-        for node in output.nodes if isinstance(output, nodes.Output) else [output]:
-            if isinstance(node, nodes.TemplateData):
-                found.append((node.data, None))
-            elif isinstance(node, nodes.Name) and node.name != _WHOLE_RECORD:
-                found.append(("", node.name))
-            else:
-                return []
-    return found
-
-
-def _shown(value: Any) -> str:
-    return value if type(value) is str else str(_finalized(value))

@@ -77,6 +77,21 @@ def vendors(call: Call) -> Any:
     return calls_for(("lookup_vendor", {"name": text_of(call)}))
 
 
+def after_one_round(change: Callable[[Any], None]) -> Callable[[Call], Any]:
+    """One call, whose message is changed before it is sent, then a record."""
+
+    def script(call: Call) -> Any:
+        if not is_round(call):
+            return {"vendor_id": 1}
+        if results_of(call):
+            return "done"
+        reply = calls_for(("lookup_vendor", {"name": "a"}))
+        change(reply.body["choices"][0]["message"])
+        return Reply(json.dumps(reply.body))
+
+    return script
+
+
 class Wide(BaseModel):
     """A record that is asked for in parts."""
 
@@ -382,16 +397,10 @@ def test_what_a_gateway_adds_to_a_call_is_sent_back(tmp_path: Path) -> None:
     """Gemini 3 refuses a call that comes back without the signature of its thought."""
     signature = {"google": {"thought_signature": "abc"}}
 
-    def script(call: Call) -> Any:
-        if not is_round(call):
-            return {"vendor_id": 1}
-        if results_of(call):
-            return "done"
-        reply = calls_for(("lookup_vendor", {"name": "a"}))
-        reply.body["choices"][0]["message"]["tool_calls"][0]["extra_content"] = signature
-        return reply
+    def sign(message: Any) -> None:
+        message["tool_calls"][0]["extra_content"] = signature
 
-    with ScriptedServer(script) as server:
+    with ScriptedServer(after_one_round(sign)) as server:
         extract.run(bills(), pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
     assert signature == server.calls[1].body["messages"][1]["tool_calls"][0]["extra_content"]
 
@@ -618,13 +627,7 @@ def test_parts_of_a_record_count_their_rounds_once(tmp_path: Path) -> None:
 def test_half_a_surrogate_pair_in_a_round_costs_no_record(tmp_path: Path, place: str) -> None:
     """No request could hold it; it goes back as its escape."""
 
-    def script(call: Call) -> Any:
-        if not is_round(call):
-            return {"vendor_id": 1}
-        if results_of(call):
-            return "done"
-        reply = calls_for(("lookup_vendor", {"name": "a"}))
-        message = reply.body["choices"][0]["message"]
+    def halve(message: Any) -> None:
         made = message["tool_calls"][0]
         if place == "content":
             message["content"] = "\ud800"
@@ -634,9 +637,8 @@ def test_half_a_surrogate_pair_in_a_round_costs_no_record(tmp_path: Path, place:
             made[place] = {"a": "\ud800"}
         else:
             made["function"][place] = '{"name": "\ud800"}'
-        return Reply(json.dumps(reply.body))
 
-    with ScriptedServer(script) as server:
+    with ScriptedServer(after_one_round(halve)) as server:
         result = extract.run(bills(), pd.DataFrame({"text": ["x"]}), out=tmp_path, endpoint=server.endpoint())
     assert [1, 3] == [result.report.ok, len(server.calls)]
 

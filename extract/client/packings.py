@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Protocol
 
+import brotli
 import httpx
+from backports import zstd
 
 _SLICE = 64 * 1024  # bytes that are unpacked at a time
 _WINDOW_LOG = 23  # 8 MB, what RFC 9659 has a server keep to
-_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+_ZSTD: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
 
 
 class Unpacker(Protocol):
@@ -25,12 +23,6 @@ class Unpacker(Protocol):
         """The next bytes in pieces of a bounded size. Raises httpx.DecodingError."""
 
 
-@cache
-def can_unpack() -> bool:
-    """Whether both libraries are installed."""
-    return bool(find_spec("brotli") and find_spec(_ZSTD.partition(".")[0]) and find_spec(_ZSTD))
-
-
 def unpacker_of(coding: str) -> Unpacker | None:
     """That of this content-encoding, for br and zstd alone."""
     name = coding.strip().lower()
@@ -40,8 +32,7 @@ def unpacker_of(coding: str) -> Unpacker | None:
 class _Brotli:
     def __init__(self) -> None:
         self.whole = True
-        self._library: Any = import_module("brotli")
-        self._inner = self._library.Decompressor()
+        self._inner = brotli.Decompressor()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
@@ -51,7 +42,7 @@ class _Brotli:
                 if not piece:  # there may be more as long as something came, whatever it says of its buffer
                     break
                 yield piece
-        except self._library.error as error:
+        except brotli.error as error:
             raise httpx.DecodingError(str(error)) from error
         self.whole = self._inner.is_finished()
 
@@ -61,17 +52,15 @@ class _Zstd:
 
     def __init__(self) -> None:
         self.whole = True
-        self._library: Any = import_module(_ZSTD)
-        self._options = {self._library.DecompressionParameter.window_log_max: _WINDOW_LOG}
-        self._inner = self._library.ZstdDecompressor(options=self._options)
+        self._inner = zstd.ZstdDecompressor(options=_ZSTD)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data or not (self._inner.eof or self._inner.needs_input):
             if self._inner.eof:
-                self._inner = self._library.ZstdDecompressor(options=self._options)
+                self._inner = zstd.ZstdDecompressor(options=_ZSTD)
             try:
                 yield self._inner.decompress(data, max_length=_SLICE)
-            except self._library.ZstdError as error:
+            except zstd.ZstdError as error:
                 raise httpx.DecodingError(str(error)) from error
             data = self._inner.unused_data
         self.whole = self._inner.eof

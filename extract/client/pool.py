@@ -192,7 +192,7 @@ class Line:
             timed.add(connection)
             try:
                 await connection.ask(head, body)
-            except BaseException:
+            except BaseException:  # cancelled too: there will be no Reply that takes it out
                 timed.discard(connection)
                 raise
 
@@ -255,7 +255,7 @@ class Pool:
                 if is_new:
                     raise
                 connection = None
-            except BaseException:
+            except BaseException:  # cancelled too: what was half sent cannot serve another call
                 connection.abort()
                 raise
 

@@ -6,7 +6,6 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from extract.client.packings import can_unpack
 from extract.client.pool import DirectTransport
 from extract.client.reqwest import reqwest_transport
 from extract.config import Limits
@@ -17,10 +16,10 @@ def default_transport(
 ) -> httpx.AsyncBaseTransport:
     """A transport that follows no redirect, and undoes br and zstd; to this `url`, or to any.
 
-    Our own connects directly; through the environment's proxies, and where the libraries that unpack are missing, goes
-    pyreqwest's. `loopback`: to this machine itself, never through a proxy, since a key goes there in clear.
+    Our own connects directly; through the environment's proxies goes pyreqwest's. `loopback`: to this machine itself,
+    never through a proxy, since a key goes there in clear.
     """
-    if can_unpack() and (loopback or not is_proxied(url)):
+    if loopback or not is_proxied(url):
         return DirectTransport(limits)
     return reqwest_transport(limits, loopback=loopback)
 

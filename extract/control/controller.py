@@ -131,11 +131,6 @@ class Controller:
         return self._breaker.is_open
 
     @property
-    def is_rationing(self) -> bool:
-        """Whether most calls fail, so that retries wait for first calls."""
-        return self._ration.is_engaged
-
-    @property
     def window(self) -> float:
         """Calls in flight that are allowed now, pauses and pace aside."""
         return min(self._window, self._cap.limit)

@@ -20,12 +20,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.errors import ConfigError
+from extract.sinks.arrays import (
+    VALUE,
+    counts_of,
+    in_one,
+    is_list,
+    item_field,
+    items_of,
+    list_of,
+    positions_in,
+    sizes_of,
+    struct_of,
+)
+from extract.sinks.arrays import typed as typed  # noqa: PLC0414  # `shards` has it from here
 
 Path = tuple[str, ...]  # names from the table down to a list, `value` for the items of a list in a list
 Column = tuple[pa.Field, pa.Array]
 
 PARENT: Path = ()
-VALUE = "value"
 POSITION = "position"
 LONGEST_LABEL = 200  # bytes; a folder's name holds 255
 
@@ -108,12 +120,6 @@ def label_of(path: Path) -> str:
     return ".".join(_safe(name) for name in path)
 
 
-def is_list(kind: pa.DataType) -> bool:
-    """Lists of any kind, without maps."""
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(is_one(kind) for is_one in tests)
-
-
 def _safe(name: str) -> str:
     if _PLAIN.fullmatch(name):
         return name
@@ -175,19 +181,19 @@ class _Split:
                 )
             ]
             kind = pa.struct([column for column, _ in columns])
-            struct = _struct(kind, [found for _, found in columns], len(array), array.is_null())
+            struct = struct_of(kind, [found for _, found in columns], len(array), array.is_null())
             yield pa.field(name, kind, nullable=may_be_null, metadata=own.metadata), struct
 
     def _child(self, kind: pa.DataType, array: pa.Array, path: Path, level: _Level) -> pa.Array:
         """Put the items into the child table at `path`; the number of items of each row."""
-        item = _item_field(kind)
-        counts = _counts(array)
-        sizes = _plain(counts)
+        item = item_field(kind)
+        counts = counts_of(array)
+        sizes = sizes_of(counts)
         rows = pa.array(np.repeat(np.arange(len(sizes)), sizes))
         places = [(name, place.take(rows)) for name, place in level.places]
-        inner = _Level(path, level.key.take(rows), [*places, (path[-1], pa.array(_positions(sizes)))])
+        inner = _Level(path, level.key.take(rows), [*places, (path[-1], pa.array(positions_in(sizes)))])
         self.parts[path] = None  # holds the place, as above
-        self.parts[path] = self._item_batch(item, _items(array, sizes), inner)
+        self.parts[path] = self._item_batch(item, items_of(array, sizes), inner)
         return counts
 
     def _item_batch(self, item: pa.Field, items: pa.Array, level: _Level) -> pa.RecordBatch:
@@ -236,7 +242,7 @@ class _Join:
 
     def whole(self) -> pa.Table:
         parent, schema = self.parts[PARENT], self.layout.schema
-        columns, rows = iter(parent.columns), _Rows(_one(parent.column(self.layout.key)))
+        columns, rows = iter(parent.columns), _Rows(in_one(parent.column(self.layout.key)))
         arrays = [
             next(columns) if own.name in self.layout.whole else self._field(own, (own.name,), columns, rows)
             for own in schema
@@ -249,151 +255,34 @@ class _Join:
         if self.layout.stays(kind):
             return next(columns)
         if not pa.types.is_struct(kind):
-            counts = _one(next(columns))
-            return _list(kind, counts, self._items(_item_field(kind), path, counts, rows), own.nullable)
+            counts = in_one(next(columns))
+            return list_of(kind, counts, self._items(item_field(kind), path, counts, rows), own.nullable)
         missing = None
         if not self.layout.flat:
-            struct = _one(next(columns))
+            struct = in_one(next(columns))
             columns, missing = iter(struct.flatten()), struct.is_null()
         elif own.nullable:
-            missing = pc.invert(_one(next(columns)))
+            missing = pc.invert(in_one(next(columns)))
         children = [self._field(child, (*path, child.name), columns, rows) for child in kind]
-        return _struct(kind, children, len(rows), missing if own.nullable else None)
+        return struct_of(kind, children, len(rows), missing if own.nullable else None)
 
     def _items(self, item: pa.Field, path: Path, counts: pa.Array, above: _Rows) -> pa.Array:
         """The items of all lists at `path`, one after another."""
-        part, sizes = self.parts[path], _plain(counts)
+        part, sizes = self.parts[path], sizes_of(counts)
         origin = pa.array(np.repeat(np.arange(len(sizes)), sizes))
-        rows = _Rows(_one(part.column(0)), above.depth + 1)
+        rows = _Rows(in_one(part.column(0)), above.depth + 1)
         if (
             len(rows) != len(origin)
             or not rows.key.equals(above.key.take(origin))
-            or not _one(part.column(rows.depth)).equals(pa.array(_positions(sizes)))
+            or not in_one(part.column(rows.depth)).equals(pa.array(positions_in(sizes)))
         ):
             raise ValueError(f"the rows of {label_of(path)!r} are not those that the table counts")
         columns = iter(part.columns[rows.depth + 1 :])
         if not pa.types.is_struct(item.type):
-            return _one(self._field(item, (*path, VALUE), columns, rows))
-        missing = pc.invert(_one(next(columns))) if item.nullable else None
+            return in_one(self._field(item, (*path, VALUE), columns, rows))
+        missing = pc.invert(in_one(next(columns))) if item.nullable else None
         children = [self._field(child, (*path, child.name), columns, rows) for child in item.type]
-        return _struct(item.type, children, len(rows), missing)
-
-
-def filled(array: pa.Array, own: pa.Field) -> pa.Array:
-    """Something in place of the nulls of a field that holds none: they lie under a null struct."""
-    if own.nullable or not array.null_count:
-        return array
-    there = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
-    if not len(there):
-        if pa.types.is_dictionary(array.type) and len(array.dictionary):  # of its own words, so that it gets no other
-            indices = pa.array(np.zeros(len(array), int), array.type.index_type)
-            return pa.DictionaryArray.from_arrays(indices, array.dictionary, ordered=array.type.ordered)
-        if pa.types.is_struct(array.type) and array.type.num_fields:
-            fields = [child.with_nullable(False) for child in array.type]
-            children = [filled(part, child) for part, child in zip(array.flatten(), fields, strict=True)]
-            return _struct(own.type, children, len(array), None)
-        return pa.concat_arrays([_something(own.type)] * len(array))
-    return array.take(pa.array(np.where(array.is_valid().to_numpy(zero_copy_only=False), range(len(array)), there[0])))
-
-
-def _something(kind: pa.DataType) -> pa.Array:
-    """One value of a type."""
-    if pa.types.is_dictionary(kind):
-        indices = pa.array([0], kind.index_type)
-        return pa.DictionaryArray.from_arrays(indices, _something(kind.value_type), ordered=kind.ordered)
-    if pa.types.is_struct(kind):
-        return _struct(kind, [_something(child.type) for child in kind], 1, None)
-    if pa.types.is_fixed_size_list(kind):
-        values = pa.concat_arrays([_something(kind.value_type)] * kind.list_size) if kind.list_size else []
-        return pa.FixedSizeListArray.from_arrays(values, type=kind)
-    return pa.array([None], pa.struct([pa.field("", kind, nullable=False)])).field(0)
-
-
-def typed(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The same values as another type; other than a cast it makes dictionaries at any depth."""
-    if array.type == kind:
-        return array
-    if pa.types.is_dictionary(kind):
-        return array.dictionary_encode().cast(kind)
-    if pa.types.is_struct(kind):
-        children = [typed(values, own.type) for values, own in zip(array.flatten(), kind, strict=True)]
-        return _struct(kind, children, len(array), array.is_null())
-    if is_list(kind) or pa.types.is_map(kind):
-        counts = _counts(array)
-        return _list(kind, counts, typed(_items(array, _plain(counts)), _item_field(kind).type), nullable=True)
-    return array.cast(kind)
-
-
-def _struct(kind: pa.DataType, children: Sequence[Any], rows: int, missing: pa.Array | None) -> pa.Array:
-    arrays = [filled(_one(array), own) for array, own in zip(children, kind, strict=True)]
-    mask = pa.array(np.zeros(rows, bool)) if missing is None else missing
-    return pa.StructArray.from_arrays(arrays, fields=list(kind), mask=mask)
-
-
-def _list(kind: pa.DataType, counts: pa.Array, items: pa.Array, nullable: bool) -> pa.Array:
-    sizes, mask = _plain(counts), counts.is_null() if nullable else None
-    if pa.types.is_fixed_size_list(kind):
-        return _fixed_list(kind, counts, items, mask)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    if pa.types.is_large_list(kind):
-        return pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), items, type=kind, mask=mask)
-    offsets = pa.array(ends, pa.int32())
-    if pa.types.is_map(kind):
-        return pa.MapArray.from_arrays(offsets, items.field(0), items.field(1), type=kind, mask=mask)
-    return pa.ListArray.from_arrays(offsets, items, type=kind, mask=mask)
-
-
-def _fixed_list(kind: pa.DataType, counts: pa.Array, items: pa.Array, mask: pa.Array | None) -> pa.Array:
-    """A null list of fixed size has items too, which nobody sees."""
-    there = counts.is_valid().to_numpy(zero_copy_only=False)
-    if not (_plain(counts)[there] == kind.list_size).all():
-        raise ValueError(f"a list of {kind.list_size} items has another number of them")
-    seen = np.repeat(there, kind.list_size)
-    places = pa.array(np.cumsum(seen) - 1, mask=~seen)
-    values = filled(items.take(places), kind.value_field)
-    return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=mask)
-
-
-def _counts(lists: pa.Array) -> pa.Array:
-    """The number of items of each list, null for a null list."""
-    if not pa.types.is_map(lists.type):
-        return pc.list_value_length(lists).cast(pa.int32())
-    ends = lists.offsets.to_numpy()
-    return pa.array(np.diff(ends), pa.int32(), mask=lists.is_null().to_numpy(zero_copy_only=False))
-
-
-def _items(lists: pa.Array, sizes: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Array:
-    """The items of all lists, one after another; a map's are its entries."""
-    if not pa.types.is_map(lists.type):
-        return lists.flatten()
-    places = pa.array(np.repeat(lists.offsets.to_numpy()[:-1], sizes) + _positions(sizes))
-    return _struct(_item_field(lists.type).type, [lists.keys.take(places), lists.items.take(places)], len(places), None)
-
-
-def _item_field(kind: pa.DataType) -> pa.Field:
-    """A list's item; a map's entry."""
-    if pa.types.is_map(kind):
-        names = (kind.key_field.with_name("key"), kind.item_field.with_name(VALUE))
-        return pa.field("entries", pa.struct(names), nullable=False)
-    return kind.value_field
-
-
-def _one(column: Any) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _plain(counts: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Numbers of items, none for a null list."""
-    found: np.ndarray[Any, np.dtype[np.int64]] = counts.fill_null(0).cast(pa.int64()).to_numpy()
-    if (found < 0).any():
-        raise ValueError("a list has less than no items")
-    return found
-
-
-def _positions(sizes: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """0, 1, … in each list."""
-    starts = np.cumsum(sizes) - sizes
-    return np.asarray(np.arange(sizes.sum()) - np.repeat(starts, sizes), np.int32)
+        return struct_of(item.type, children, len(rows), missing)
 
 
 def _batch(columns: Sequence[Column], metadata: Any = None) -> pa.RecordBatch:

@@ -72,7 +72,7 @@ class RunDirectory:
         try:
             with pausing(path):
                 self._settle()
-        except BaseException:
+        except BaseException:  # interrupted too: nobody has an object that would let go of the lock
             os.close(self._lock)
             raise
 

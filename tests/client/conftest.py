@@ -6,11 +6,10 @@ import asyncio
 import gc
 import warnings
 from collections.abc import Callable, Coroutine
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.client.peer import Go
 
@@ -18,11 +17,7 @@ from tests.client.peer import Go
 @pytest.fixture(params=["asyncio", "uvloop"])
 def go(request: pytest.FixtureRequest) -> Go:
     """Runs a test on a loop; what it leaves open is an error."""
-    factory = None
-    if request.param == "uvloop":
-        if find_spec("uvloop") is None:
-            pytest.skip("uvloop is not installed")
-        factory = import_module("uvloop").new_event_loop
+    factory = uvloop.new_event_loop if request.param == "uvloop" else None
 
     def run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         async def alone() -> Any:

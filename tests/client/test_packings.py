@@ -6,9 +6,7 @@ import httpx
 import pyarrow
 import pytest
 
-from extract.client.packings import can_unpack, unpacker_of
-
-pytestmark = pytest.mark.skipif(not can_unpack(), reason="brotli and backports.zstd are not installed")
+from extract.client.packings import unpacker_of
 
 TEXT = bytes(range(256)) * 2000
 CODINGS = {"br": "brotli", "zstd": "zstd"}

@@ -12,8 +12,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from extract.client import Client, DirectTransport, default_transport, packings
-from extract.client import transport as chosen
+from extract.client import Client, DirectTransport, default_transport
 from extract.config import Endpoint, Limits
 from extract.records import ChatRequest
 from extract.testing import ScriptedServer
@@ -91,20 +90,10 @@ def test_what_a_proxy_carries_goes_over_pyreqwest(
     monkeypatch: pytest.MonkeyPatch, proxies: dict[str, str], url: str | None, is_direct: bool
 ) -> None:
     """All else over our own; this machine is never asked through a proxy."""
-    monkeypatch.setattr(chosen, "can_unpack", lambda: True)
     set_proxies(monkeypatch, **proxies)
     found = default_transport(Limits(), url=httpx.URL(url) if url else None)
     assert is_direct is isinstance(found, DirectTransport)
     assert isinstance(default_transport(Limits(), loopback=True), DirectTransport)
-
-
-def test_where_nothing_can_unpack_br_or_zstd_pyreqwest_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packings, "find_spec", lambda name: None)
-    packings.can_unpack.cache_clear()
-    try:
-        assert not isinstance(default_transport(Limits(), loopback=True), DirectTransport)
-    finally:
-        packings.can_unpack.cache_clear()
 
 
 def asked(url: str) -> str | None:
