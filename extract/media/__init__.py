@@ -8,6 +8,7 @@ from __future__ import annotations
 from extract.media.attach import Attachments
 from extract.media.files import open_below
 from extract.media.libraries import require
+from extract.media.pages import parted
 from extract.media.part import MediaError, Part, fill
 from extract.media.sending import with_media
 from extract.media.settings import Media
@@ -21,6 +22,7 @@ __all__ = [
     "family",
     "fill",
     "open_below",
+    "parted",
     "require",
     "sniff",
     "with_media",

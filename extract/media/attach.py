@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from extract.media import images, pdfs, sound
 from extract.media.files import digest_below, read_below, too_large
+from extract.media.pages import joined
 from extract.media.part import Kept, MediaError, Part, digest_of
 from extract.media.remote import Allowed, Fetching, checked_url, fetched, is_public
 from extract.media.settings import Media
@@ -41,6 +42,11 @@ class Attachments:
     root: Path | None = None
     allowed: Allowed = is_public  # addresses that may be fetched from
     kept: Kept = field(default_factory=Kept, repr=False, compare=False)
+
+    @property
+    def have_text(self) -> bool:
+        """Whether any column's files are sent as text."""
+        return any(media.as_ == "text" for media in self.media)
 
     def parts_for(self, record: Record) -> dict[str, tuple[Part, ...]]:
         """The parts of each media column, read and checked. Blocking. Raises MediaError with column and cell."""
@@ -260,13 +266,7 @@ def _text_part(data: bytes, pages: Sequence[int], count: int, media: Media, flag
         raise MediaError("media.no_text", "the PDF has no text, only pictures")
     if not all(texts):
         flags = (*flags, "media.page_without_text")
-    name = digest_of(data)[:8]
-    lines = [
-        line
-        for number, text in zip(pages, texts, strict=True)
-        for line in (f"--- file {name}, page {number + 1} of {count} ---", text)
-    ]
-    text = "\n".join([*lines, f"--- end of file {name} ---"])
+    text = joined(((number + 1, text) for number, text in zip(pages, texts, strict=True)), digest_of(data)[:8], count)
     encoded = text.encode("utf-8", "replace")
     if len(encoded) > media.max_bytes:
         raise too_large(len(encoded), media.max_bytes)
