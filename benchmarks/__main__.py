@@ -89,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--concurrency", nargs="+", type=int, default=compare.CONCURRENCY)
     parser.add_argument("--latency", nargs="+", type=int, default=compare.LATENCIES, help="milliseconds")
     parser.add_argument("--sizes", nargs="+", type=int, default=None, help="rows of the long runs")
+    parser.add_argument("--source", choices=("parquet", "csv"), default="parquet", help="what the long runs read")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"))
     parser.add_argument("--write", type=Path, default=None, help="a Markdown file with marks: docs/performance.md")
     options = parser.parse_args()
@@ -122,7 +123,8 @@ def _compare(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
 
 
 def _growth(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
-    found = growth.grow(options.sizes or growth.SIZES[: 1 if options.quick else None], heard=_say)
+    sizes = options.sizes or growth.SIZES[: 1 if options.quick else None]
+    found = growth.grow(sizes, heard=_say, kind=options.source)
     return found, [growth.table(found), "", *_items(growth.goals(found)), "", _GROWTH_PLOT]
 
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.long --address http://127.0.0.1:PORT --folder DIR --rows 1000000 --concurrency 256
 
-DIR holds `source.parquet`. Prints JSON: peak RSS; how late the loop is; CPU and rows/s early and late; the seconds of a
-second run that has everything; of a third one that has the journal alone and derives the tables anew.
+DIR holds `source.parquet` or `source.csv`. Prints JSON: peak RSS; how late the loop is; CPU and rows/s early and late;
+then the seconds of runs that ask nothing: of one that has everything; of one that lacks the last shard, as after a kill
+near the end; of one that has the journal alone and derives all tables anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import extract
 from benchmarks.child import cpu_seconds, peak_rss
 from benchmarks.clients.tablecast import pipeline_of
 from benchmarks.task import Job
-from extract.report import Tally
+from extract.report import OnProgress, Tally
 
 EARLY = 1_000  # the row from which the first rate is taken
 _TICK = 0.01  # seconds
@@ -34,22 +35,20 @@ class Watch:
 
     marks: list[tuple[int, float, float]] = field(default_factory=list)  # records, seconds, seconds of CPU
     lags: list[float] = field(default_factory=list)  # seconds
+    own: list[float] = field(default_factory=list)  # of them, the loop's own work; the rest is other threads, or others
 
     def __call__(self, tally: Tally) -> None:
         if not self.marks:  # called on the run's own loop
-            self._tick(asyncio.get_running_loop(), None)
+            self._tick(asyncio.get_running_loop(), None, 0.0)
         if not self.marks or tally.done >= self.marks[-1][0] + 1_000:
             self.marks.append((tally.done, time.perf_counter(), cpu_seconds()))
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, due: float | None) -> None:
-        now = loop.time()
+    def _tick(self, loop: asyncio.AbstractEventLoop, due: float | None, worked: float) -> None:
+        now, work = loop.time(), time.thread_time()
         if due is not None:
             self.lags.append(max(0.0, now - due))
-        loop.call_later(_TICK, self._tick, loop, now + _TICK)
-
-    @property
-    def lag_p99_ms(self) -> float:
-        return sorted(self.lags)[int(len(self.lags) * 0.99)] * 1000 if self.lags else 0.0
+            self.own.append(max(0.0, work - worked - _TICK))
+        loop.call_later(_TICK, self._tick, loop, now + _TICK, work)
 
     def rates(self, rows: int) -> dict[str, float]:
         """Rows/s and CPU ms a row over the first tenth, and over the last."""
@@ -66,9 +65,9 @@ class Watch:
         return found
 
 
-def measured(address: str, folder: Path, rows: int, concurrency: int, *, replay: bool) -> dict[str, Any]:
-    """Run three times and measure."""
-    job = Job(address, folder / "source.parquet", folder / "out", concurrency)
+def measured(address: str, source: Path, rows: int, concurrency: int, *, replay: bool) -> dict[str, Any]:
+    """Run four times and measure."""
+    job = Job(address, source, source.parent / "out", concurrency)
     watch = Watch()
     begun, cpu = time.perf_counter(), cpu_seconds()
     extract.run(pipeline_of(job), job.source, out=job.out, on_progress=watch)
@@ -78,20 +77,40 @@ def measured(address: str, folder: Path, rows: int, concurrency: int, *, replay:
         "cpu_seconds": cpu_seconds() - cpu,
         "peak_rss_mb": peak_rss() / 1e6,
         "journal_mb": sum(file.stat().st_size for file in job.out.glob("journal.db*")) / 1e6,
-        "lag_p99_ms": watch.lag_p99_ms,
+        "lag_p99_ms": _p99(watch.lags) * 1000,
+        "lag_own_p99_ms": _p99(watch.own) * 1000,
         **watch.rates(rows),
     }
     found["again_seconds"], found["again_requests"] = _again(job)
     if replay:
+        _forget_last_shard(job.out / "manifest.json")
+        found["resume_seconds"], found["resume_requests"] = _again(job)
         (job.out / "manifest.json").unlink()
         shutil.rmtree(job.out / "table")
-        found["replay_seconds"], found["replay_requests"] = _again(job)
+        begun = cpu_seconds()
+        watch = Watch()
+        found["replay_seconds"], found["replay_requests"] = _again(job, watch)
+        found["replay_lag_own_p99_ms"] = _p99(watch.own) * 1000
+        found["replay_cpu_ms"] = (cpu_seconds() - begun) / rows * 1000
+        found["peak_rss_mb_after"] = peak_rss() / 1e6
     return found
 
 
-def _again(job: Job) -> tuple[float, int]:
+def _forget_last_shard(manifest: Path) -> None:
+    """As if the run had been killed before it was committed."""
+    found = json.loads(manifest.read_bytes())
+    found["complete"] = False
+    found["shards"].pop()
+    manifest.write_text(json.dumps(found))
+
+
+def _p99(found: list[float]) -> float:
+    return sorted(found)[int(len(found) * 0.99)] if found else 0.0
+
+
+def _again(job: Job, watch: OnProgress = lambda tally: None) -> tuple[float, int]:
     begun = time.perf_counter()
-    report = extract.run(pipeline_of(job), job.source, out=job.out, on_progress=lambda tally: None).report
+    report = extract.run(pipeline_of(job), job.source, out=job.out, on_progress=watch).report
     return time.perf_counter() - begun, report.requests
 
 
@@ -104,8 +123,9 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--no-replay", action="store_true")
     options = parser.parse_args()
+    [source] = options.folder.glob("source.*")
     replay = not options.no_replay
-    print(json.dumps(measured(options.address, options.folder, options.rows, options.concurrency, replay=replay)))
+    print(json.dumps(measured(options.address, source, options.rows, options.concurrency, replay=replay)))
 
 
 if __name__ == "__main__":

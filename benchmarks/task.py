@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
@@ -87,15 +88,12 @@ class Job:
 
 
 def write_source(path: Path, rows: int) -> None:
-    """The records: an id and a text of some 400 bytes, no two alike."""
+    """The records: an id and a text of some 400 bytes, no two alike. Parquet or CSV, as the name of the file says."""
     schema = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("text", pa.string())])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pacsv.CSVWriter(path, schema) if path.suffix == ".csv" else pq.ParquetWriter(path, schema) as writer:
         for start in range(0, rows, 10_000):
             ids = range(start, min(start + 10_000, rows))
-            texts = [
-                _TEXT.format(number=f"2024-{number:07d}", customer=f"K{number * 7919 % 999_983:06d}") for number in ids
-            ]
-            writer.write_table(pa.table({"id": list(ids), "text": texts}, schema=schema))
+            writer.write_table(pa.table({"id": list(ids), "text": [_text(number) for number in ids]}, schema=schema))
 
 
 def _text(number: int) -> str:

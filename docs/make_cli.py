@@ -33,6 +33,7 @@ From the environment:
 | `EXTRACT_MODEL` | the model's name, unless the pipeline names one |
 | `EXTRACT_DIALECT` | `openai`, `toapis`, `kie`, `llamacpp` or `auto` |
 | `EXTRACT_FORM` | the form of `response_format`: `A`, `B` or `C`; unset: that of the dialect |
+| `EXTRACT_PRICES` | a table of prices, see [cost](cost.md) |
 | `EXTRACT_CACHE_DIR` | where probes are kept |
 | `EXTRACT_SERVE_KEY`, `EXTRACT_UPSTREAM_KEY` | the key that `extract serve` asks for, and the one it sends on |
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from extract.config import Endpoint as Endpoint
     from extract.config import Limits as Limits
     from extract.config import Model as Model
+    from extract.config import Repair as Repair
     from extract.config import Retry as Retry
+    from extract.config import Samples as Samples
     from extract.errors import APIConnectionError as APIConnectionError
     from extract.errors import APIError as APIError
     from extract.errors import APITimeoutError as APITimeoutError
@@ -40,12 +42,16 @@ if TYPE_CHECKING:
     from extract.errors import RunStopped as RunStopped
     from extract.errors import SchemaError as SchemaError
     from extract.errors import ServerError as ServerError
+    from extract.evaluation import evaluate as evaluate
+    from extract.evidence import Evidence as Evidence
     from extract.media import Media as Media
     from extract.pipeline import Pipeline as Pipeline
     from extract.prompts import Example as Example
     from extract.prompts import Prompt as Prompt
     from extract.records import Issue as Issue
     from extract.records import Record as Record
+    from extract.redriving import Redriven as Redriven
+    from extract.redriving import redrive as redrive
     from extract.report import Report as Report
     from extract.schema import CompiledSchema as CompiledSchema
     from extract.schema import compile_schema as compile_schema
@@ -55,26 +61,31 @@ if TYPE_CHECKING:
     from extract.sources import Folder as Folder
     from extract.sources import Jsonl as Jsonl
     from extract.sources import Parquet as Parquet
+    from extract.untrusted import Untrusted as Untrusted
     from extract.verbatim import Verbatim as Verbatim
 
 _HOMES = {
     "extract.api": ("Result", "arun", "run"),
     "extract.checks": ("FieldCheck",),
-    "extract.config": ("Endpoint", "Limits", "Model", "Retry"),
+    "extract.config": ("Endpoint", "Limits", "Model", "Repair", "Retry", "Samples"),
     "extract.errors": (
         *("APIConnectionError", "APIError", "APITimeoutError", "AuthenticationError", "BadRequestError", "ConfigError"),
         *("ContentPolicyError", "ExtractError", "InputError", "InsufficientBalanceError", "NotFoundError"),
         *("PermissionDeniedError", "PromptError", "RateLimitError", "RunDirectoryError", "RunStopped", "SchemaError"),
         "ServerError",
     ),
+    "extract.evaluation": ("evaluate",),
+    "extract.evidence": ("Evidence",),
     "extract.pipeline": ("Pipeline",),
     "extract.media": ("Media",),
     "extract.prompts": ("Example", "Prompt"),
     "extract.records": ("Issue", "Record"),
+    "extract.redriving": ("Redriven", "redrive"),
     "extract.report": ("Report",),
     "extract.schema": ("CompiledSchema", "compile_schema"),
     "extract.schema.functions": ("Tool", "tool_of"),
     "extract.sources": ("Csv", "Folder", "Jsonl", "Parquet"),
+    "extract.untrusted": ("Untrusted",),
     "extract.verbatim": ("Verbatim",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+T = TypeVar("T")
 Approve = Callable[[Prepared, Path], None]
 
 
@@ -47,8 +48,8 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether every record got a row (`max_failed` quarantined ones allowed)."""
-        return self.report.pending == 0 and self.report.quarantined <= self.max_failed
+        """Whether every record got a row (`max_failed` quarantined ones allowed), and no table check failed."""
+        return self.report.pending == 0 and self.report.quarantined <= self.max_failed and self.report.table_ok
 
     @cached_property
     def table(self) -> pa.Table:
@@ -129,6 +130,9 @@ def run(
     on_progress: OnProgress | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     approve: Approve | None = None,
+    journal: str | Path | None = None,
+    started: Mapping[str, Any] | None = None,
+    share_limits: str | Path | None = None,
 ) -> Result:
     """Run a pipeline and wait for it; works in scripts, in notebooks and inside a running event loop.
 
@@ -137,7 +141,9 @@ def run(
     pipeline's, else the environment's. local: the model on this machine. limit: only the first records. on_progress:
     called with the running `Tally`, None: a progress bar in a notebook. transport: any httpx transport in place of the
     built-in one. approve: sees what is prepared, and the run directory, before anything is read or asked; what it
-    raises ends the run.
+    raises ends the run. journal: where answers are kept, if not in the run directory; several runs may share it, at the
+    same time too. started: what the manifest says of how the run was started. share_limits: a file; all runs on this
+    machine that name it keep to one budget.
 
     Ctrl-C finishes the calls in flight and raises RunStopped; a second one ends at once.
     Raises ConfigError and InputError before any call; RunStopped and APIError when the run cannot go on.
@@ -155,9 +161,12 @@ def run(
         on_progress=on_progress,
         transport=transport,
         approve=approve,
+        journal=journal,
+        started=started,
+        share_limits=share_limits,
         stop=stop,
     )
-    return _in_thread(work, stop)
+    return in_thread(work, stop)
 
 
 async def arun(
@@ -172,20 +181,25 @@ async def arun(
     on_progress: OnProgress | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     approve: Approve | None = None,
+    journal: str | Path | None = None,
+    started: Mapping[str, Any] | None = None,
+    share_limits: str | Path | None = None,
     stop: Stop | None = None,
 ) -> Result:
     """`run` for a running event loop. `stop.request(reason)` ends the run early, from any thread."""
-    chosen = await settle(_chosen(pipeline, endpoint, local), model_name(pipeline.model), transport)
+    chosen = await settle(chosen_endpoint(pipeline, endpoint, local), model_name(pipeline.model), transport)
     prepared = prepare_run(pipeline, source, endpoint=chosen, limit=limit)
     if transport is None:
-        _refuse_no_endpoint(prepared.endpoint)
+        refuse_no_endpoint(prepared.endpoint)
     _refuse_impossible_budget(prepared)
     root = Path(out) if out else default_out(pipeline)
     if approve is not None:
         await asyncio.to_thread(approve, prepared, root)
     scan = await asyncio.to_thread(prepared.source.scan)
     with nullcontext(on_progress) if on_progress else progress.default() as notify:
-        job = Job(prepared, scan, root, stop or Stop(), notify)
+        shared = Path(share_limits) if share_limits else None
+        place = Path(journal) if journal is not None else None
+        job = Job(prepared, scan, root, stop or Stop(), notify, place, started, shared)
         return Result(job.out, await job.run(transport), prepared, job.fingerprints, max_failed)
 
 
@@ -212,7 +226,7 @@ def prepare_run(
     limit: int | None = None,
 ) -> Prepared:
     """Everything checked that can be known without reading the whole source. Raises ConfigError, InputError."""
-    chosen = recalled(_chosen(pipeline, endpoint, local), model_name(pipeline.model))
+    chosen = recalled(chosen_endpoint(pipeline, endpoint, local), model_name(pipeline.model))
     given = pipeline.source if source is None else source
     if given is None:
         raise ConfigError(f"pipeline {pipeline.name!r} has no source", hint="name one: run(pipeline, 'data.csv')")
@@ -223,11 +237,12 @@ def prepare_run(
     return prepared
 
 
-def _chosen(pipeline: Pipeline, endpoint: Endpoint | None, local: bool) -> Endpoint:
+def chosen_endpoint(pipeline: Pipeline, endpoint: Endpoint | None, local: bool) -> Endpoint:
+    """The one given, else the pipeline's, else the environment's."""
     return Endpoint.local() if local else endpoint or pipeline.endpoint or Endpoint.from_environment()
 
 
-def _refuse_no_endpoint(endpoint: Endpoint) -> None:
+def refuse_no_endpoint(endpoint: Endpoint) -> None:
     """Documents go nowhere that was not named."""
     if not endpoint.is_set:
         raise ConfigError(
@@ -262,9 +277,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _in_thread(work: Callable[[], Coroutine[Any, Any, Result]], stop: Stop) -> Result:
+def in_thread(work: Callable[[], Coroutine[Any, Any, T]], stop: Stop) -> T:
     """Run a coroutine function on a loop in a thread of its own, so that a loop in the caller's does not matter."""
-    answer: list[Result] = []
+    answer: list[T] = []
     failure: list[BaseException] = []
     done = threading.Event()  # and not join(): on Python 3.11 an interrupted join() takes the thread for ended
 

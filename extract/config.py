@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from extract.errors import ConfigError
 
@@ -27,6 +29,7 @@ _OWN_FIELDS = frozenset(
     {"model", "messages", "stream", "max_tokens", "response_format", "tools", "tool_choice"}
     | {"functions", "function_call", "n"}  # other ways to the same, and a second answer, which nobody could choose
 )
+_SHARE = re.compile(r"p[5-9]\d(\.\d)?")
 
 
 class Settings(BaseModel):
@@ -72,6 +75,8 @@ class Model(Settings):
     extra_body: dict[str, Any] | None = None  # further fields; max_completion_tokens takes the place of max_tokens
     input_usd_per_million: float | None = Field(default=None, ge=0)  # price of input tokens
     output_usd_per_million: float | None = Field(default=None, ge=0)  # price of output tokens
+    cached_input_usd_per_million: float | None = Field(default=None, ge=0)  # of those read before; None: as input
+    thinking_usd_per_million: float | None = Field(default=None, ge=0)  # of thoughts; None: as output
 
     @model_validator(mode="after")
     def _own_fields_stay(self) -> Self:
@@ -83,21 +88,31 @@ class Model(Settings):
             raise ValueError(f"extra_body and the model's own field both set {', '.join(sorted(twice))}")
         return self
 
-    def cost_usd(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Price of one call in US dollars, None when a price is not stated."""
-        if self.input_usd_per_million is None or self.output_usd_per_million is None:
+    def cost_usd(
+        self, input_tokens: float, output_tokens: float, cached_tokens: float = 0, thinking_tokens: float = 0
+    ) -> float | None:
+        """Price in US dollars, None when a price is not stated. The cached are of the input, thoughts of the output."""
+        given, made = self.input_usd_per_million, self.output_usd_per_million
+        if given is None or made is None:
             return None
-        return (input_tokens * self.input_usd_per_million + output_tokens * self.output_usd_per_million) / 1e6
+        cost = input_tokens * given + output_tokens * made
+        if cached_tokens and (cached := self.cached_input_usd_per_million) is not None:
+            cost += cached_tokens * (cached - given)
+        if thinking_tokens and (thinking := self.thinking_usd_per_million) is not None:
+            cost += thinking_tokens * (thinking - made)
+        return cost / 1e6
 
 
 class Limits(Settings):
     """How hard the endpoint is driven, and how much may be spent."""
 
     concurrency: int = Field(default=32, ge=1, le=100_000)  # calls in flight
+    hedge_after: float | str | None = None  # seconds, or "p95" of the answers so far: then a second call is made beside
     adaptive: bool = True  # find out how many calls the endpoint takes, up to these limits; False: these count alone
     requests_per_minute: float | None = Field(default=None, gt=0)  # paced evenly; None: what the endpoint takes
     tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output; guessed before, settled after
     max_cost_usd: float | None = Field(default=None, gt=0)  # of one run; needs the model's prices
+    max_cost_usd_per_record: float | None = Field(default=None, gt=0)  # all calls for it in one run; likewise
     max_requests: int | None = Field(default=None, ge=1)  # calls of one run, retries included
     max_total_tokens: int | None = Field(default=None, ge=1)  # input and output of one run
     max_seconds: float | None = Field(default=None, gt=0)  # of one run, from its first call; those in flight finish
@@ -109,6 +124,19 @@ class Limits(Settings):
     idle_timeout: float = Field(default=180.0, gt=0)  # seconds without a byte of an answer that has begun
     connect_timeout: float = Field(default=10.0, gt=0)  # seconds to get a connection
 
+    @field_validator("hedge_after", mode="before")
+    @classmethod
+    def _seconds_or_share(cls, given: Any) -> Any:
+        if isinstance(given, str) and _SHARE.fullmatch(given):
+            return given
+        try:
+            seconds = float(given) if given is not None else 1.0
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if isinstance(given, bool) or not 0 < seconds < math.inf:
+            raise ValueError("seconds above 0, or a share of the answers from p50 to p99.9")
+        return None if given is None else seconds
+
 
 class Retry(Settings):
     """When a call is tried again. `max_attempts` counts every call, the first included."""
@@ -118,6 +146,24 @@ class Retry(Settings):
     initial_wait: float = Field(default=0.5, ge=0)  # seconds before the second call, doubled each time
     max_wait: float = Field(default=60.0, ge=0)  # seconds, cap of the backoff
     max_retry_after: float = Field(default=300.0, gt=0)  # seconds, cap of what a server may ask for
+
+
+class Repair(Settings):
+    """Whether failed answers are asked for again, and what that may cost. Only what failed is asked for."""
+
+    max_repairs: int = Field(default=0, ge=0, le=20)  # of one record, by one model; 0: failed answers are left
+    longest_answer: int = Field(default=65_536, ge=1)  # tokens up to which a cut answer gets more room, doubled
+    max_tokens: int | None = Field(default=None, ge=1)  # of all repairs of one run, input and output
+    max_cost_usd: float | None = Field(default=None, gt=0)  # likewise; needs the model's prices
+    max_tokens_per_record: int | None = Field(default=None, ge=1)  # of the repairs of one record
+    max_cost_usd_per_record: float | None = Field(default=None, gt=0)
+
+
+class Samples(Settings):
+    """Several answers to each question, which vote field by field. The model's temperature makes them differ."""
+
+    n: int = Field(ge=2, le=25)  # answers to each record, all of them paid
+    escalate_below: float | None = Field(default=None, gt=0, le=1)  # agreement about some field: the next model is asked
 
 
 def _base_url(given: Mapping[str, Any]) -> str:
@@ -179,6 +225,12 @@ def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
     if own := env.get("EXTRACT_CACHE_DIR"):
         return Path(own)
     return Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tablecast"
+
+
+def prices_file(environment: Mapping[str, str] | None = None) -> Path | None:
+    """The table of prices that EXTRACT_PRICES names, if it does."""
+    env = os.environ if environment is None else environment
+    return Path(own) if (own := env.get("EXTRACT_PRICES")) else None
 
 
 def is_loopback(host: str) -> bool:

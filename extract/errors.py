@@ -43,6 +43,8 @@ class ErrorClass(StrEnum):
 
 TOO_LONG = "context_length_exceeded"  # code of what speaks of one record's size, whatever the server calls it
 MEDIA_UNREACHABLE = "media_unreachable"  # code of what speaks of one record's file
+HEDGED = "hedged"  # code of a call that was given up since another for the same request had answered
+NOT_SENT = "nothing was sent"  # noted on what cancelled a call before its request could leave
 
 
 class ExtractError(Exception):

@@ -33,7 +33,9 @@ REPLACEMENT = (
     *("replace.before", "replace.old_made", "replace.away", "replace.placed", "replace.folders_synced"),
     *("replace.manifest_placed", "replace.synced", "replace.next_dropped", "replace.after"),
 )
-NAMES = (*JOURNAL, *LOCK, *WHOLE_FILES, *SHELF, *REPLACEMENT)
+OF_RUNS = (*JOURNAL, *LOCK, *WHOLE_FILES, *SHELF, *REPLACEMENT)
+REDRIVE = ("redrive.marked", "redrive.note.before", "redrive.note.after", "redrive.asked", "redrive.derived")
+NAMES = (*OF_RUNS, *REDRIVE)
 
 
 @dataclass

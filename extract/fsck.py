@@ -339,11 +339,12 @@ def _check_journal(run_dir: Path, given: Path | None, tables: _Tables | None, fi
     named = told.get("journal")
     path = given or (Path(named) if isinstance(named, str) else run_dir / JOURNAL)
     if not path.exists():
-        if told.get("answered"):
+        if told.get("answered") or (tables and tables.requests):
             findings.violate(path, "is not there: what was paid would be asked again", "bring it back from a copy")
         return
     requests = tables.requests if tables else set()
-    found = check_journal(path, requests, in_use=findings.in_use is not None)
+    is_shared = path.absolute() != (run_dir / JOURNAL).absolute()  # others may be at work in it
+    found = check_journal(path, requests, in_use=findings.in_use is not None or is_shared)
     findings.answers = found.answers
     for problem, remedy in found.problems:
         findings.violate(path, problem, remedy)

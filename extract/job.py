@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.audit import as_data, audit, audit_again
+from extract.budget import RecordBudget
 from extract.client import Client, completion_from
 from extract.config import Endpoint
 from extract.disk import DiskPause
 from extract.errors import ConfigError, ExtractError
+from extract.gate import Gate
+from extract.hedge import with_hedges
 from extract.journal import COMPLETION, Journal
 from extract.ladder import Ladder, refuse_overtaken
 from extract.limits import with_limits
 from extract.media import with_media
 from extract.pipeline import Prepared
-from extract.records import Completion
+from extract.records import ChatRequest, Completion, Sender
+from extract.repair import Allowance, Workshop
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
 from extract.runner import Runner, journaled
+from extract.shared_journal import about_run, first_answers, opened_journal, taken_over
+from extract.sharing import Shared, joined
 from extract.shelf import Shelf, resumed, tally_of
-from extract.sinks import RunDirectory, Shard, read_manifest
+from extract.sinks import RunDirectory, read_manifest
 from extract.sinks.rundir import remove_tables
 from extract.sources import Scan
 from extract.stop import Stop
@@ -46,61 +53,89 @@ class Job:
     out: Path
     stop: Stop
     notify: OnProgress
+    journal: Path | None = None  # where it is, if not in the directory
+    started: Mapping[str, Any] | None = None  # how, for the manifest
+    share_limits: Path | None = None  # the file by which several processes keep to one budget
+    _shared: Shared | None = field(default=None, init=False)
 
     async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
-        with RunDirectory(self.out) as directory:
+        with ExitStack() as leaving:
+            await self.join(leaving)
+            return await self._run(transport)
+
+    async def join(self, leaving: ExitStack) -> None:
+        """Keep to the budget that others share, if there is one, until `leaving` is left."""
+        self._shared = await asyncio.to_thread(self._join, leaving)
+
+    def _join(self, leaving: ExitStack) -> Shared | None:
+        if self.share_limits is None:
+            return None
+        pipeline = self.prepared.pipeline
+        most = pipeline.retry.max_retry_after
+        return leaving.enter_context(joined(self.share_limits, self.prepared.limits, pipeline.model, most))
+
+    async def _run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
+        with RunDirectory(self.out, self.journal) as directory:
+            place = directory.journal_path
             root, shards, done = directory.root_for(self.fingerprints, again=True)
             tally = resumed(tally_of(self.scan, shards), read_manifest(root) if shards else None)
             if done:
-                return self._report(tally, None)
+                tally.table_checks = await asyncio.to_thread(audit_again, self.prepared, root)
+                return self.report(tally, None)
             if not shards:
                 remove_tables(root)
             directory.sign()
-            with Journal(directory.journal_path) as journal:
-                report = await self._make_tables(root, shards, tally, journal, transport)
+            with opened_journal(directory, place) as journal:
+                about = {**about_run(journal, self.started), **taken_over(read_manifest(root))}
+                shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally, about)
+                report = await self._make_tables(shelf, tally, journal, transport)
             directory.put_in_place()
             return report
 
     async def _make_tables(
-        self,
-        root: Path,
-        shards: list[Shard],
-        tally: Tally,
-        journal: Journal,
-        transport: httpx.AsyncBaseTransport | None,
+        self, shelf: Shelf, tally: Tally, journal: Journal, transport: httpx.AsyncBaseTransport | None
     ) -> Report:
-        shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally)
         shelf.write_manifest()
         self.stop.attach()
-        position = sum(shard.records for shard in shards)
+        position = sum(shard.records for shard in shelf.shards)
         records = islice(self.prepared.source.records_of(self.scan), position, None)
         async with (
             running(self.prepared.endpoint) as endpoint,
-            self._client(endpoint, transport) as client,
+            self.client(endpoint, transport) as client,
         ):
-            runner = self._runner(client, journal, tally)
-            await runner.run(records, shelf.add)
+            runner = self.runner(client, journal, tally)
+            await runner.run(records, shelf.add, shelf.settle)
         await journal.flush()  # failed attempts are noted without waiting
         await journal.forget(runner.unfounded)
         if runner.watch.verdict:  # nothing was answered: these refusals are not the records' own
             shelf.discard()
+        return await self.finish(shelf, tally)
+
+    async def finish(self, shelf: Shelf, tally: Tally) -> Report:
+        """Say that the tables are complete, with what is found in them as a whole; or raise what stopped the run."""
         if self.stop.reason:
             with suppress(DiskPause):  # what stops the run may be a full disk, and the reason is to be heard
                 shelf.write_manifest()
             if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
                 committed = tally_of(self.scan, shelf.shards)
                 tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
-                self.stop.reason.report = self._report(tally, self.stop.reason)
+                self.stop.reason.report = self.report(tally, self.stop.reason)
             raise self.stop.reason
-        await shelf.finish()
-        return self._report(tally, None)
 
-    def _client(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> Client:
+        def audited() -> list[dict[str, Any]]:
+            tally.table_checks = audit(self.prepared, shelf.root, sum(shard.quarantined for shard in shelf.shards))
+            return as_data(tally.table_checks)
+
+        await shelf.finish(audited)
+        return self.report(tally, None)
+
+    def client(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> Client:
+        """What makes one attempt of a call."""
         prepared = self.prepared
         stream = prepared.pipeline.model.stream
         return Client(endpoint, prepared.model_name, prepared.limits, transport, stream=stream)
 
-    def _runner(self, client: Client, journal: Journal, tally: Tally) -> Runner:
+    def runner(self, client: Sender, journal: Journal, tally: Tally) -> Runner:
         """Every attempt pays for its own permit, so limits stand inside retries."""
         pipeline, limits = self.prepared.pipeline, self.prepared.limits
         ladders = self._ladders(journal, tally)
@@ -108,27 +143,43 @@ class Job:
             ladders=ladders,
             judge=self.prepared.judge,
             journal=journal,
-            send=journaled(with_media(client), journal, pipeline.model),
+            send=client,
             model=pipeline.model,
+            models={tier.name: tier.model for tier in self.prepared.tiers[1:]},
+            voting=self.prepared.voting,
+            workshop=self._workshop(journal),
             tally=tally,
             stop=self.stop,
             width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
             notify=self.notify,
             reads_files=bool(self.prepared.build.attachments),
         )
-        limited = with_limits(
-            runner.send,
-            limits,
-            pipeline.model,
-            self.stop,
-            retry=pipeline.retry,
-            refuse=refuse_overtaken(ladders),
-            on_parked=runner.failed,
-        )
+        others = runner.models
+        gate = Gate(limits, pipeline.model, self.stop, retry=pipeline.retry, shared=self._shared, others=others)
+        call: Sender = client
+        if limits.hedge_after is not None:
+            call = with_hedges(client, limits.hedge_after, gate, runner.failed)
+        runner.send = journaled(with_media(call), journal, pipeline.model, runner.models)
+        refuse = refuse_overtaken(ladders)
+        if journal.is_shared:
+            runner.send, refuse = first_answers(runner, refuse)
+        if limits.max_cost_usd_per_record is not None:
+            runner.counts_records = True
+            budget = RecordBudget(limits.max_cost_usd_per_record, pipeline.model, others)
+            runner.send, refuse = _capped(runner.send, refuse, budget)
+        limited = with_limits(runner.send, gate, refuse=refuse, on_parked=runner.failed)
         runner.send = with_retries(limited, pipeline.retry, on_failure=runner.failed, sleep=self.stop.sleep)
         if not self.prepared.toolbox.is_empty:
             runner.send = with_tools(runner.send, self.prepared.toolbox, _Memory(journal), runner.heard)
         return runner
+
+    def _workshop(self, journal: Journal) -> Workshop | None:
+        """What asks again for failed answers, where that is wanted."""
+        repair, tiers = self.prepared.pipeline.repair, self.prepared.tiers
+        if not repair.max_repairs and len(tiers) < 2:
+            return None
+        is_low = self.prepared.voting.is_low if self.prepared.voting else None
+        return Workshop(tiers, Allowance(repair), lambda request: journal.lookup(request.hash) is not None, is_low)
 
     def _ladders(self, journal: Journal, tally: Tally) -> list[Ladder]:
         """Where an earlier run had got to, if one had to relax a schema."""
@@ -146,7 +197,8 @@ class Job:
             "schema": prepared.schema.fingerprint,
         }
 
-    def _report(self, tally: Tally, stopped: Exception | None) -> Report:
+    def report(self, tally: Tally, stopped: Exception | None) -> Report:
+        """What the tally comes to."""
         return Report(
             records=tally.records,
             ok=tally.ok,
@@ -163,7 +215,21 @@ class Job:
             relaxed=tally.relaxed,
             ambiguous=tally.ambiguous,
             unmetered=tally.unmetered,
+            efforts=tally.efforts,
+            table_checks=tally.table_checks,
         )
+
+
+def _capped(
+    send: Sender, refuse: Callable[[ChatRequest], None], budget: RecordBudget
+) -> tuple[Sender, Callable[[ChatRequest], None]]:
+    """Every attempt is on its record's account, those that the limits make again too; none begins above the cap."""
+
+    def refuse_costly(request: ChatRequest) -> None:
+        refuse(request)
+        budget.refuse(request)
+
+    return budget.metered(send), refuse_costly
 
 
 @dataclass(frozen=True)

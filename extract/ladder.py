@@ -160,7 +160,7 @@ def refuse_overtaken(ladders: Sequence[Ladder]) -> Callable[[ChatRequest], None]
     """Raises Overtaken for a request whose rung the run has left."""
 
     def refuse(request: ChatRequest) -> None:
-        if ladders[request.part].rung > request.rung:
+        if ladders[request.part].rung > request.rung and not request.is_repair:
             raise Overtaken
 
     return refuse

@@ -15,9 +15,20 @@ from urllib.parse import quote
 from extract.disk import told
 from extract.errors import RunDirectoryError
 from extract.journal import APPLICATION, FORMAT, is_sealed
+from extract.journal.instead import read_note
 
 _COPY = "bring it back from a copy; or put it aside, and what it held is asked and paid again"
 _ASKED_AGAIN = "nothing: the next run asks for them again"
+SINCE_UNSURE = 3  # format of journals that say which calls may be billed, and which answers did not say what they used
+_ANSWERED = "kind IN ('completion', 'forgotten')"
+_SUMS = (
+    "count(*)",
+    "coalesce(sum(input_tokens), 0)",
+    "coalesce(sum(output_tokens), 0)",
+    f"count(*) FILTER (WHERE unsure AND NOT {_ANSWERED})",
+    f"count(*) FILTER (WHERE unsure AND {_ANSWERED})",
+)
+_NAMES = ("requests", "input_tokens", "output_tokens", "ambiguous", "unmetered")
 
 
 @dataclass
@@ -74,15 +85,15 @@ def _look_through(connection: sqlite3.Connection, wanted: Set[str], found: Journ
 
 
 def _check_totals(connection: sqlite3.Connection, found: JournalFindings, answers: int) -> None:
-    of_attempts = connection.execute(
-        "SELECT count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0) FROM attempts"
-    ).fetchone()
-    totals = connection.execute("SELECT requests, input_tokens, output_tokens, answers FROM totals").fetchall()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    sums, names = (_SUMS, _NAMES) if version >= SINCE_UNSURE else (_SUMS[:3], _NAMES[:3])
+    of_attempts = connection.execute(f"SELECT {', '.join(sums)} FROM attempts").fetchone()  # noqa: S608  # our own
+    totals = connection.execute(f"SELECT {', '.join(names)}, answers FROM totals").fetchall()  # noqa: S608
     found.requests = of_attempts[0]
-    if len(totals) != 1 or totals[0][:3] != of_attempts:
+    if len(totals) != 1 or totals[0][:-1] != of_attempts:
         found.problems.append((f"its totals {totals} are not those of its attempts {of_attempts}", _COPY))
-    elif totals[0][3] < answers:  # the first format counted an answer that took another's place twice
-        found.problems.append((f"counts {totals[0][3]:,} answers and holds {answers:,}", _COPY))
+    elif totals[0][-1] < answers:  # the first format counted an answer that took another's place twice
+        found.problems.append((f"counts {totals[0][-1]:,} answers and holds {answers:,}", _COPY))
     (unasked,) = connection.execute(
         "SELECT count(*) FROM answers WHERE request NOT IN (SELECT request FROM attempts)"
     ).fetchone()
@@ -95,7 +106,19 @@ def _missing(connection: sqlite3.Connection, wanted: Set[str]) -> Iterator[str]:
     while some := list(islice(names, 500)):
         marks = ",".join("?" * len(some))
         query = f"SELECT request FROM answers WHERE request IN ({marks})"  # noqa: S608  # marks only
-        yield from set(some) - {row[0] for row in connection.execute(query, some)}
+        left = set(some) - {row[0] for row in connection.execute(query, some)}
+        yield from (name for name in left if not _has_another(connection, name))
+
+
+def _has_another(connection: sqlite3.Connection, request: str) -> bool:
+    """Whether a redrive had it answered by another request, in some run directory."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'notes'").fetchone():
+        return False  # of an older journal
+    notes = connection.execute(
+        "SELECT body FROM notes WHERE kind = 'instead' AND request BETWEEN ? AND ?", (f"{request}@", f"{request}@~")
+    )
+    others = [found.request for (body,) in notes if (found := read_note(body))]
+    return any(connection.execute("SELECT 1 FROM answers WHERE request = ?", (name,)).fetchone() for name in others)
 
 
 @contextmanager

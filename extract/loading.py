@@ -8,24 +8,39 @@ import inspect
 import json
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
 
+from extract import prices
+from extract.config import prices_file
 from extract.errors import ConfigError, ExtractError
 from extract.pipeline import Pipeline
 from extract.schema import is_compilable
 
 
 def load_pipeline(name: str) -> Pipeline:
-    """`pipelines.receipts` or `pipelines/receipts.py`, both with `:name` for an object not called `pipeline`."""
+    """`pipelines.receipts` or `pipelines/receipts.py`, both with `:name` for an object not called `pipeline`.
+
+    With the table of prices that stands beside it, unless it or the environment names one.
+    """
     place, attribute = _split(name)
     found = _object(place, attribute or "pipeline")
     if not isinstance(found, Pipeline):
         raise ConfigError(f"{name}: {attribute or 'pipeline'} is a {type(found).__name__}, not a Pipeline")
+    beside = _folder(place) / prices.FILE
+    if found.prices is None and prices_file() is None and beside.is_file():
+        return replace(found, prices=beside)
     return found
+
+
+def _folder(place: str) -> Path:
+    """Where the file of a loaded module stands."""
+    is_file = place.endswith(".py") or "/" in place
+    return Path(place if is_file else sys.modules[place].__file__ or "").parent
 
 
 def load_model(name: str) -> Any:

@@ -80,6 +80,7 @@ class Piece:
     flags: tuple[str, ...] = ()  # of the request
     research: Research = Research()  # that went before
     replayed: bool = False  # the answer was there already
+    stated_cost: tuple[float | None, ...] = ()  # USD; of an answer that another model gave, at its price
 
 
 Judge = Callable[[Record, Completion], Outcome]

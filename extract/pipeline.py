@@ -9,31 +9,45 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from extract.checks import Check, FieldCheck
-from extract.config import Endpoint, Limits, Model, Retry, Settings, model_name
+from extract.checks.tables import TableCheck, refuse_table_checks
+from extract.config import Endpoint, Limits, Model, Repair, Retry, Samples, Settings, model_name, prices_file
 from extract.dialects import DialectRules, body_fields, refuse_exclusions, rules_of
 from extract.errors import ConfigError
+from extract.evidence import Evidence
 from extract.fingerprint import source_of
+from extract.grounding import Grounding, SourceTexts
+from extract.guarding import Redact, guarded, settings_of
 from extract.ladder import Descent, Question
+from extract.media import Attachments
 from extract.nearest import did_you_mean
 from extract.parts import SplitFields, parts_of
+from extract.prices import has_own_price, priced, read_prices, without_price
 from extract.prompts import Prompt
+from extract.repair import Planner, Tier
 from extract.requests import RequestBuilder
 from extract.schema import CompiledSchema, Decimals, Enums, Profile, Shape, compile_schema
 from extract.schema.functions import Tool, tool_of
 from extract.sources import Source
 from extract.tools import Toolbox
+from extract.untrusted import Policy, Untrusted
 from extract.validate import Judge
+from extract.votes import Voting
 
 TableFormat = Literal["parquet", "csv"]
 Children = Literal["columns", "tables"]
 
 JUDGING = 2  # raised when a new version asks or judges otherwise, so that tables are derived anew
 SHARD_ROWS = 5000  # records in one shard
-RESERVED = ("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request", "_reasoning")
+RESERVED = (
+    *("_attempts", "_flags", "_model", "_input_tokens", "_output_tokens", "_cost_usd", "_request"),
+    *("_reasoning", "_confidence"),
+)
+_GROUPS = ("model", "limits", "retry", "repair")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
 LOCAL_CONCURRENCY = 4  # calls in flight to the model on this machine: its slots, and as many waiting
 
@@ -47,7 +61,8 @@ class Pipeline:
     prompt: a `Prompt`, or the user template alone.
     source: path (of a folder too), DataFrame or Arrow table, overridden by the one given to `run`. key: its key column;
     None: row number.
-    columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`.
+    columns: source columns passed through to the table. checks: semantic checks, see `extract.checks`. table_checks:
+    checks over the finished table, see `extract.checks.tables`.
     profile: what the endpoint honours of JSON Schema. format: of the table's shards, "parquet" or "csv".
     shard_rows: records a shard. share_answers: identical records are asked once.
     children: where lists and maps go, "columns" of the table or "tables" of their own. flat: a nested object becomes
@@ -58,6 +73,14 @@ class Pipeline:
     gives one another name.
     keep_reasoning: the model's thoughts, where they come with the answer, are a column `_reasoning` of the table.
     split_fields: ask for each record in several requests: lists of field names, each field in one of them, or how many.
+    evidence: look every value up that has a writing of its own, in the text that was sent: True, or an `Evidence` that
+    says how; fields that are marked with `Evidence` are looked up in any case.
+    repair: whether failed answers are asked for again. models: the model, and then those that get the records which
+    fail with the one before; in place of `model`. samples: several answers to each question, which vote field by field;
+    the column `_confidence` says how far they agree.
+    prices: a TOML file of prices by name of model, for a model that states none; None: that of EXTRACT_PRICES, if any.
+    untrusted: what is done with records that seem to steer the model: "off", "flag", "quarantine", or an `Untrusted`.
+    redact: what is masked in requests and put back into answers: "email", "phone", "card", "iban", (name, pattern).
     """
 
     name: str
@@ -67,6 +90,7 @@ class Pipeline:
     key: str | None = None
     columns: Sequence[str] = ()
     checks: Sequence[Check] = ()
+    table_checks: Sequence[TableCheck] = ()
     model: Model = Model()
     limits: Limits = Limits()
     retry: Retry = Retry()
@@ -85,6 +109,13 @@ class Pipeline:
     mend_json: bool = False
     tools: Sequence[Callable[..., Any] | Tool] = ()
     keep_reasoning: bool = False
+    prices: str | Path | None = None
+    evidence: bool | Evidence = False
+    repair: Repair = Repair()
+    models: Sequence[Model] = ()
+    samples: Samples | None = None
+    untrusted: Policy | Untrusted = "off"
+    redact: Redact = ()
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
@@ -97,26 +128,39 @@ class Pipeline:
             raise ConfigError(f"flat is {self.flat!r}", hint="True or False")
         if not isinstance(self.keep_reasoning, bool):
             raise ConfigError(f"keep_reasoning is {self.keep_reasoning!r}", hint="True or False")
+        self._take_models()
         _check_tools(self.tools)
+        refuse_table_checks(self.table_checks)
         if self.shard_rows < 1:
             raise ConfigError(f"shard_rows is {self.shard_rows}", hint="at least 1")
         if isinstance(self.prompt, str):
             object.__setattr__(self, "prompt", Prompt(user=self.prompt))
+
+    def _take_models(self) -> None:
+        """The first of the models is the model."""
+        if isinstance(self.models, Model) or not all(isinstance(model, Model) for model in self.models):
+            raise ConfigError(f"models is {self.models!r}", hint="a list: models=[Model(…), Model(…)]")
+        if not self.models:
+            return
+        if self.model not in (Model(), self.models[0]):
+            raise ConfigError("model and models are both given", hint="models=[…] alone; the first is asked first")
+        object.__setattr__(self, "model", self.models[0])
 
     def with_settings(self, changes: Mapping[str, str]) -> Pipeline:
         """A copy with `model.*`, `limits.*` and `retry.*` set by dotted name. Raises ConfigError."""
         groups: dict[str, dict[str, str]] = {}
         for name, value in changes.items():
             group, _, field = name.partition(".")
-            if group not in ("model", "limits", "retry") or not field:
+            if group not in _GROUPS or not field:
                 raise ConfigError(
-                    f"cannot set {name!r}", hint="model.…, limits.… or retry.…, such as limits.concurrency=8"
+                    f"cannot set {name!r}", hint="model.…, limits.…, retry.… or repair.…, such as limits.concurrency=8"
                 )
             groups.setdefault(group, {})[field] = value
         settings: dict[str, Settings] = {
             group: getattr(self, group).replaced(_typed(given)) for group, given in groups.items()
         }
-        return replace(self, **settings)  # type: ignore[arg-type]  # a group keeps its own class
+        models = {"models": (settings["model"], *self.models[1:])} if self.models and "model" in settings else {}
+        return replace(self, **settings, **models)  # type: ignore[arg-type]  # a group keeps its own class
 
 
 @dataclass(frozen=True)
@@ -132,6 +176,9 @@ class Prepared:
     questions: tuple[Question, ...]  # what is asked of each record: all fields at once, or parts of them
     judge: Judge
     toolbox: Toolbox  # what the model may use before it is asked
+    voting: Voting | None = None  # of several answers to each question
+    tiers: tuple[Tier, ...] = ()  # the model, and those that get what fails with the one before
+    price_table: str = ""  # what the table of prices says of the model; "": it has its own price, or none
 
     @property
     def limits(self) -> Limits:
@@ -157,13 +204,24 @@ class Prepared:
             [question.part for question in self.questions],
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *((tuple(prompt.turns), prompt.media_columns) if prompt.turns or prompt.media else ()),
-            *(self.model_name, pipeline.model.model_dump(mode="json"), self.build.dialect.form),
+            *(self.model_name, self._model_as_set.model_dump(mode="json"), self.build.dialect.form),
+            *([self.price_table] if self.price_table else []),  # and not the price of today: tables stay as they are
             *(self.build.dialect.model_in_body, body_fields(self.build.dialect, pipeline.model)),
             *(self.schema.fingerprint, self.build.toolbox),
             [_check_source(check) for check in pipeline.checks],
             *(["reasoning"] if pipeline.keep_reasoning else []),
+            *([list(self.judge.grounding.settings)] if self.judge.grounding else []),
+            *settings_of(self.build),
+            *([pipeline.repair] if pipeline.repair.max_repairs else []),
+            *([pipeline.samples] if pipeline.samples else []),
+            *((tier.name, without_price(tier.model).model_dump(mode="json")) for tier in self.tiers[1:]),
         ]
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    @property
+    def _model_as_set(self) -> Model:
+        """The model without what a table of prices says of it."""
+        return without_price(self.pipeline.model) if self.price_table else self.pipeline.model
 
 
 def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
@@ -181,8 +239,11 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     _check_columns(pipeline, source, schema)
     for check in pipeline.checks:
         _check_check(check, schema.shape, source.columns)
-    _check_budget(pipeline)
+    for table_check in pipeline.table_checks:
+        table_check.refuse(schema.shape, (source.key_name, *pipeline.columns))
     name = _local_name(endpoint) if endpoint.is_local else model_name(pipeline.model)
+    pipeline, price_table = _priced(pipeline, name, endpoint)
+    _check_budget(pipeline)
     text_columns = prompt.text_columns(source.columns)
     rules = rules_of(endpoint)
     toolbox = _toolbox(pipeline, rules)
@@ -196,10 +257,52 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
         share_answers=pipeline.share_answers,
         attachments=attachments,
         toolbox=toolbox.fingerprint,
+        columns=tuple(source.columns),
     ).with_wire_examples()
-    judge = Judge(schema, tuple(pipeline.checks), text_columns, pipeline.mend_json)
+    grounding = _grounding(pipeline, schema, text_columns, source, attachments)
+    judge = Judge(schema, tuple(pipeline.checks), text_columns, pipeline.mend_json, grounding)
+    build, judge = guarded(build, judge, pipeline.untrusted, pipeline.redact, has_tools=bool(toolbox.tools))
     questions = _questions(build, pipeline)
-    return Prepared(pipeline, source, endpoint, name, schema, build, questions, judge, toolbox)
+    voting, tiers = _voting(pipeline, judge), _tiers(pipeline, name, build, judge)
+    return Prepared(
+        *(pipeline, source, endpoint, name, schema, build, questions, judge, toolbox), voting, tiers, price_table
+    )
+
+
+def _voting(pipeline: Pipeline, judge: Judge) -> Voting | None:
+    """The vote of several answers, if there is one. Raises ConfigError."""
+    if pipeline.samples is None:
+        return None
+    if pipeline.split_fields or judge.schema.wrapped or not judge.schema.shape.asked:
+        raise ConfigError("samples vote on the fields of one answer", hint="leave out split_fields, or use a model")
+    return Voting(pipeline.samples, judge)
+
+
+def _tiers(pipeline: Pipeline, name: str, build: RequestBuilder, judge: Judge) -> tuple[Tier, ...]:
+    """The models of the run in order, with what mends their answers. Raises ConfigError."""
+    tiers = [Tier(name, pipeline.model, Planner(build, judge, pipeline.repair))]
+    for model in pipeline.models[1:]:
+        if model.mode != pipeline.model.mode or model.search:
+            raise ConfigError("all models are asked in one mode, and only the first may search", hint="Model(mode=…)")
+        if model.name is None or model.name in [tier.name for tier in tiers]:
+            raise ConfigError("each of the models needs a name of its own", hint="models=[Model(name=…), …]")
+        own = replace(build, model=model, model_name=model.name)
+        tiers.append(Tier(model.name, model, Planner(own, judge, pipeline.repair)))
+    return tuple(tiers)
+
+
+def _grounding(
+    pipeline: Pipeline,
+    schema: CompiledSchema,
+    columns: Sequence[str],
+    source: Source,
+    attachments: Attachments | None,
+) -> Grounding | None:
+    """What looks values up, where any is to be. Raises ConfigError."""
+    default = Evidence() if pipeline.evidence is True else pipeline.evidence or None
+    grounding = Grounding(schema.shape, default, SourceTexts(columns, attachments))
+    grounding.check(source.columns)
+    return grounding if grounding.is_needed else None
 
 
 def _questions(build: RequestBuilder, pipeline: Pipeline) -> tuple[Question, ...]:
@@ -267,33 +370,33 @@ def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -
 def _check_check(check: Check, shape: Shape, columns: Sequence[str]) -> None:
     if not callable(check):
         raise ConfigError(f"a check is a function (value, record) -> issues, got {check!r}")
-    if not isinstance(check, FieldCheck):
-        return
-    for path in check.fields:
-        _check_path(check.code, path, shape)
-    for name in check.columns:
-        if name not in columns:
-            raise ConfigError(f"the check {check.code} reads a column {name!r} that the source has not")
-
-
-def _check_path(code: str, path: str, shape: Shape) -> None:
-    for step in path.split("."):
-        while shape.item:
-            shape = shape.item
-        names = {item.name: item.shape for item in shape.fields}
-        if step not in names:
-            raise ConfigError(
-                f"the check {code} names a field {path!r} that the schema has not", hint=did_you_mean(step, names)
-            )
-        shape = names[step]
+    if isinstance(check, TableCheck):
+        raise ConfigError(f"{check.name} is a check of the table", hint=f"table_checks=[{check.name}]")
+    if isinstance(check, FieldCheck):
+        check.refuse(shape, columns)
 
 
 def _check_budget(pipeline: Pipeline) -> None:
-    if pipeline.limits.max_cost_usd is not None and pipeline.model.cost_usd(0, 0) is None:
-        raise ConfigError(
-            "limits.max_cost_usd needs the model's prices",
-            hint="set model.input_usd_per_million and model.output_usd_per_million",
-        )
+    for name in ("max_cost_usd", "max_cost_usd_per_record"):
+        models = (pipeline.model, *pipeline.models[1:])
+        if getattr(pipeline.limits, name) is not None and any(model.cost_usd(0, 0) is None for model in models):
+            raise ConfigError(
+                f"limits.{name} needs the model's prices",
+                hint="set model.input_usd_per_million and model.output_usd_per_million, or name a table of prices "
+                "that has this model: EXTRACT_PRICES",
+            )
+
+
+def _priced(pipeline: Pipeline, name: str, endpoint: Endpoint) -> tuple[Pipeline, str]:
+    """The pipeline with the model's prices of today, and all that the table says of it. Raises ConfigError."""
+    path = pipeline.prices or prices_file()
+    if path is None or endpoint.is_local:  # what runs on this machine has no price
+        return pipeline, ""
+    prices, today = read_prices(path), datetime.now(UTC).date()
+    model = priced(pipeline.model, name, prices, today)
+    others = [priced(each, each.name or name, prices, today) for each in pipeline.models[1:]]
+    models = (model, *others) if pipeline.models else ()
+    return replace(pipeline, model=model, models=models), "" if has_own_price(pipeline.model) else prices.named(name)
 
 
 def _typed(given: Mapping[str, str]) -> dict[str, Any]:
@@ -315,7 +418,7 @@ def _value_of(name: str, text: str) -> Any:
 def _check_source(check: Check) -> str:
     """What a check does: its code and settings when it is a ready one, else its source."""
     if isinstance(check, FieldCheck):
-        return repr((check.code, check.fields, check.columns, check.settings))
+        return repr(check.settled)
     return source_of(check)
 
 

@@ -22,6 +22,7 @@ from extract.media import Attachments, Media, Part, require
 from extract.nearest import Nearest, did_you_mean
 from extract.records import Record
 from extract.templates import HELPERS, PLACE, WHOLE_RECORD, Template, template_of
+from extract.untrusted import ABOUT_DATA, ABOUT_FILES
 
 Message = dict[str, Any]
 
@@ -73,6 +74,8 @@ class Prompt:
         message they stand, else they follow its text. Examples go without files.
     turns: more messages as (role, template): those of system and developer that come first go to the head, all others
         stand between the examples and the user message.
+    untrusted: what columns print stands between lines that it cannot forge, and the system message says that it is
+        data and no instruction: True for all columns, or the names of some.
     """
 
     user: str
@@ -82,6 +85,7 @@ class Prompt:
     narrow: Sequence[str] = ()
     media: Sequence[str | Media] = ()
     turns: Sequence[tuple[Role, str]] = ()
+    untrusted: bool | Sequence[str] = False
 
     def __post_init__(self) -> None:
         self._check_lists()
@@ -103,6 +107,10 @@ class Prompt:
             given = getattr(self, name)
             if isinstance(given, str | bytes | Mapping) or not isinstance(given, Sequence):
                 raise PromptError(f"{name} is {given!r}, not a list", hint=hint)
+        if not isinstance(self.untrusted, bool):
+            given = self.untrusted
+            if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(n, str) for n in given):
+                raise PromptError(f"untrusted is {given!r}", hint="True, or a list of columns: untrusted=['text']")
         for item in self.media:
             if not isinstance(item, str | Media):
                 raise PromptError(f"{item!r} is no media column", hint="its name, or Media(column=…)")
@@ -118,15 +126,19 @@ class Prompt:
 
     @cached_property
     def _user(self) -> Template:
-        return template_of(self.user, "user prompt")
+        return template_of(self.user, "user prompt", self.untrusted)
 
     @cached_property
     def _system(self) -> Template | None:
-        return template_of(self.system, "system prompt") if self.system else None
+        if not self.untrusted:
+            return template_of(self.system, "system prompt") if self.system else None
+        about = f"{ABOUT_DATA} {ABOUT_FILES}" if self.media else ABOUT_DATA
+        text = f"{self.system}\n\n{about}" if self.system else about
+        return template_of(text, "system prompt", self.untrusted)
 
     @cached_property
     def _more_turns(self) -> tuple[tuple[Role, Template], ...]:
-        return tuple((role, template_of(text, f"{role} turn")) for role, text in self.turns)
+        return tuple((role, template_of(text, f"{role} turn", self.untrusted)) for role, text in self.turns)
 
     @cached_property
     def _opening_turns(self) -> int:
@@ -176,6 +188,10 @@ class Prompt:
             if name not in columns:
                 hint = did_you_mean(name, columns, "the source has")
                 raise PromptError(f"the prompt uses a column {name!r} that the source has not", hint=hint)
+        for name in () if isinstance(self.untrusted, bool) else self.untrusted:
+            if name not in columns:
+                hint = did_you_mean(name, columns, "the source has")
+                raise PromptError(f"untrusted names a column {name!r} that the source has not", hint=hint)
         if not wanted and not self.media and WHOLE_RECORD not in self._names:
             raise PromptError(
                 "the prompt uses no column, so every request would be the same",
@@ -216,6 +232,17 @@ class Prompt:
         """
         texts = [name for name in columns if name not in self._media_names]
         return tuple(name for name in self._wanted(columns) if name in texts) or tuple(texts)
+
+    def shown_columns(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The columns of text that a request may show: as `text_columns`, but all when the whole record is named."""
+        if WHOLE_RECORD in self._names:
+            return tuple(name for name in columns if name not in self._media_names)
+        return self.text_columns(columns)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of its templates."""
+        return tuple(template.text for template in self._templates)
 
     def says_nothing(self, record: Record, columns: Sequence[str]) -> bool:
         """Whether all these columns and the media columns are empty, so that there is nothing to ask about."""

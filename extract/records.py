@@ -6,13 +6,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from extract.media import Part
 
 Key = str | int
+Severity = Literal["reject", "repair", "warn"]
 
+ESTIMATED = "usage_estimated"  # flag of an answer whose tokens nobody counted
 _LONGEST = 500  # characters of an offending value
 _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -22,7 +24,8 @@ class Issue:
     """What is wrong with one answer or one input row.
 
     `stage` is source, media, prompt, request, parse, schema, model or semantic; `code` is stable (`schema.enum`);
-    `path` is a JSON path such as `$.lines[2].amount`; `value` is the offending value.
+    `path` is a JSON path such as `$.lines[2].amount`; `value` is the offending value. `severity` says what a semantic
+    check wants done: quarantine the record, ask again for what is at fault, or only flag the row.
     """
 
     stage: str
@@ -30,6 +33,7 @@ class Issue:
     path: str
     message: str
     value: Any = None
+    severity: Severity = "reject"
 
 
 def path_to(parent: str, step: str | int) -> str:
@@ -70,20 +74,32 @@ class Record(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call, or of several."""
+    """Tokens of one call, or of several. Two are equal that count the same, whatever of it was cached or thought."""
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = field(default=0, compare=False)  # of the input, those that the server had read before
+    thinking_tokens: int = field(default=0, compare=False)  # of the output, those that were thoughts
 
     @property
     def total(self) -> int:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.thinking_tokens + other.thinking_tokens,
+        )
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens)
+        return Usage(
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.cached_tokens - other.cached_tokens,
+            self.thinking_tokens - other.thinking_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,13 @@ class Research:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Spent:
+    """What the calls for one record have cost so far, in US dollars."""
+
+    usd: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One request as it goes on the wire; `hash` names its exact content and is the journal's key."""
@@ -133,6 +156,21 @@ class ChatRequest:
     attempt: int = 1  # of its calls, this is the number of the next
     owner: str | None = None  # hash of the request that this is a round of research for
     research: Research | None = None  # that went before
+    is_repair: bool = False  # of an answer that failed: it goes without research, and on no ladder
+    tier: str = ""  # the model on the wire, where it is not the run's first
+    spent: Spent | None = field(default=None, compare=False)  # its record's account, where a record has a cap
+    masks: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # what stands in it, and for which values
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """One answer on a record's way: asked at first, to repair, or of the next model; and whether the record passed."""
+
+    what: str  # ask, repair, escalate
+    model: str
+    passed: bool
+    usage: Usage
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +194,27 @@ class Completion:
     request_id: str | None = None
     attempts: int = 1
     research: Research = Research()  # that went before
+    masks: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # of its request; `content` is as it came
+
+    @property
+    def is_unmetered(self) -> bool:
+        """Whether it does not say how many tokens it used; what is counted then is an estimate, or nothing."""
+        return not self.usage.total or ESTIMATED in self.flags
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the source supports a value of a row, or what in it is most like the value; a row of the evidence table."""
+
+    path: str
+    quote: str
+    start: int  # characters of the column's text
+    end: int
+    score: float
+    how: str  # exact, normalised, parts, ocr, near
+    column: str
+    page: int | None = None  # from 1
+    supported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +231,9 @@ class Outcome:
     cost_usd: float | None = None
     raw: str | None = field(default=None, repr=False)  # the answer as it came, for the quarantine
     unanswered: bool = False  # every attempt failed; a later run asks again
+    evidence: tuple[Found, ...] = ()
+    confidence: Mapping[str, float] | None = None  # share of several answers that agree, by field
+    efforts: tuple[Effort, ...] = ()  # where failed answers are asked for again
 
     @property
     def ok(self) -> bool:

@@ -7,9 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from extract.efforts import Efforts
 from extract.records import Outcome, Usage
+
+if TYPE_CHECKING:
+    from extract.checks.tables import TableFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,13 @@ class Report:
     relaxed: Sequence[str] = ()  # what the wire schema gave up for the endpoint, and is only checked here
     ambiguous: int = 0  # calls that got no answer after they were sent, and may be billed all the same
     unmetered: int = 0  # answers that do not say how many tokens they used
+    efforts: Efforts = field(default_factory=Efforts)  # by kind and model, where failed answers are asked again
+    table_checks: Sequence[TableFinding] = ()  # what was found in the table as a whole
+
+    @property
+    def table_ok(self) -> bool:
+        """Whether no table check failed but those that only warn."""
+        return not any(check.fails_run for check in self.table_checks)
 
     @property
     def pending(self) -> int:
@@ -46,9 +57,13 @@ class Report:
         parts += [f"{self.pending:,} pending"] if self.pending else []
         parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
         parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
-        parts += [f"{self.ambiguous:,} without an answer that may be billed"] if self.ambiguous else []
-        parts += [f"{self.unmetered:,} answers without a count of tokens"] if self.unmetered else []
+        parts += unsure_words(self.ambiguous, self.unmetered)
         parts += [f"schema relaxed ({', '.join(self.relaxed)})"] if self.relaxed else []
+        parts += self.efforts.words
+        failed = [check.name for check in self.table_checks if not check.passed]
+        parts += (
+            [f"{len(failed)} of {len(self.table_checks)} table checks failed ({', '.join(failed)})"] if failed else []
+        )
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,9 +77,11 @@ class Report:
             "unmetered": self.unmetered,
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
+            **({"efforts": self.efforts.rows} if self.efforts else {}),
             "seconds": round(self.seconds, 3),
             "losses": list(self.losses),
             "relaxed": list(self.relaxed),
+            "table_checks": [check.as_dict() for check in self.table_checks],
             "stopped": self.stopped,
         }
 
@@ -90,6 +107,12 @@ class Report:
         return f"<div><div>{bar}</div><p>{html.escape(self.line)} · {self.seconds:.1f} s</p>{table}</div>"
 
 
+def unsure_words(ambiguous: int, unmetered: int) -> list[str]:
+    """What of the account is not certain, for people."""
+    words = [f"{ambiguous:,} without an answer that may be billed"] if ambiguous else []
+    return words + ([f"{unmetered:,} answers without a count of tokens"] if unmetered else [])
+
+
 @dataclass(slots=True)
 class Tally:
     """The running count behind a report; subscribers read it while the run goes on."""
@@ -108,6 +131,8 @@ class Tally:
     cost_usd: float | None = None
     relaxed: tuple[str, ...] = ()  # what the wire schema has given up
     rungs: tuple[int, ...] = ()  # how far each request of a record is relaxed
+    efforts: Efforts = field(default_factory=Efforts)
+    table_checks: tuple[TableFinding, ...] = ()  # made when all records have their outcome
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -121,17 +146,19 @@ class Tally:
     def count(self, outcome: Outcome, *, replayed: bool = False) -> None:
         """One more record judged; `replayed`: its answer was there already."""
         self.replayed += replayed
+        for effort in outcome.efforts:
+            self.efforts.add(effort)
         if outcome.ok:
             self.ok += 1
         else:
             self.quarantined += 1
             self.reasons[outcome.issues[0].code] += 1
 
-    def answered(self, usage: Usage, cost_usd: float | None, *, retry: bool) -> None:
-        """One more call was answered."""
+    def answered(self, usage: Usage, cost_usd: float | None, *, retry: bool, unmetered: bool | None = None) -> None:
+        """One more call was answered; `unmetered`: it does not say what it used, None: when that is nothing."""
         self.requests += 1
         self.retries += retry
-        self.unmetered += usage == Usage()
+        self.unmetered += usage == Usage() if unmetered is None else unmetered
         self.usage += usage
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, reduce
@@ -16,12 +16,14 @@ from pydantic_core import PydanticSerializationError, to_json
 from extract.config import Model
 from extract.dialects import DialectRules, body_fields
 from extract.errors import PromptError
-from extract.media import Attachments, MediaError
+from extract.media import Attachments, MediaError, Part, parted
 from extract.prompts import Example, Prompt, message_json
 from extract.records import ChatRequest, Issue, Record, path_to
+from extract.redaction import Masks, Redactor, with_room
 from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, places
 from extract.schema.losses import BIG_ENUM
 from extract.schema.nodes import with_null_types
+from extract.untrusted import Finding, Untrusted, in_cells, in_text
 from extract.verbatim import Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
 
@@ -54,18 +56,29 @@ class RequestBuilder:
     share_answers: bool = True  # identical records share one request
     attachments: Attachments | None = None  # makes the parts of media columns
     toolbox: str = ""  # names the tools that go before, and what they do
+    sample: int = 0  # of several answers to the same question, from 0
     unrelaxed: JsonSchema | None = None  # the wire schema before it was relaxed; None: it is not
+    columns: Sequence[str] = ()  # of the source
+    untrusted: Untrusted | None = None  # how texts and PDFs are looked through
+    redactor: Redactor | None = None  # masks what is not to be sent
 
-    def __call__(self, record: Record) -> ChatRequest:
-        """The request of one record. Raises Unaskable."""
+    def __call__(self, record: Record, more: Sequence[dict[str, Any]] = ()) -> ChatRequest:
+        """The request of one record; `more` are messages after its own. Raises Unaskable."""
         if record.problem:
             raise Unaskable(record.problem)
         if self.prompt.says_nothing(record, self.text_columns):
             raise Unaskable(Issue("prompt", "prompt.empty", "$", _nothing_said(record)))
-        schema = self._schema_for(record)
+        masks = self.redactor.of(record) if self.redactor else None
+        schema = self._schema_for(record, masks)
         try:
             parts = self.attachments.parts_for(record) if self.attachments else {}
-            messages, examples = self.prompt.fitted(record, parts)
+            noticed = self._noticed(record, parts) if self.untrusted else ()
+            if masks:
+                parts = _covered_parts(parts, masks)
+            messages, examples = self.prompt.fitted(masks.record if masks else record, parts)
+            messages += more
+            if masks:
+                messages = [_covered_message(message, masks) for message in messages]
             schema = self._narrowed(schema, examples)
             written = b",".join([message_json(message) for message in messages])
             body, named = (before + written + after for before, after in self._frames(schema))
@@ -76,10 +89,34 @@ class RequestBuilder:
         except PydanticSerializationError as error:
             raise Unaskable(Issue("prompt", "prompt.text", "$", f"the text cannot be sent: {error}")) from error
         media = [part for column in parts.values() for part in column]
-        flags = dict.fromkeys(flag for part in media for flag in part.flags)
+        flags = dict.fromkeys([*(flag for part in media for flag in part.flags), *noticed])
         scope = self._scope(record)
         name = hashlib.blake2b(named + scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return ChatRequest(body, name, media=media, flags=tuple(flags), scope=scope)
+        shown = masks.pairs if masks else ()
+        return ChatRequest(body, name, media=media, flags=tuple(flags), scope=scope, masks=shown)
+
+    def _noticed(self, record: Record, parts: Mapping[str, Sequence[Part]]) -> tuple[str, ...]:
+        """Flags for what looks like an attempt to steer the model. Raises Unaskable where that is not to be sent."""
+        policy = self.untrusted
+        assert policy is not None  # noqa: S101  # only then is anything looked at
+        flags: dict[str, None] = {}
+        for finding in self._findings(record, parts):
+            done = policy.of(finding.kind)
+            if done == "quarantine":
+                message = f"{finding.where}: {finding.message}"
+                raise Unaskable(Issue("prompt", finding.code, "$", message, finding.excerpt))
+            if done == "flag":
+                flags[finding.code] = None
+        return tuple(flags)
+
+    def _findings(self, record: Record, parts: Mapping[str, Sequence[Part]]) -> Iterator[Finding]:
+        yield from in_cells(record, self.prompt.shown_columns(self.columns or tuple(record)))
+        for column, own in parts.items():
+            for part in own:
+                if part.hidden:
+                    yield Finding("hidden_text", column, "the PDF holds text that its pages do not show", part.hidden)
+                if part.text is not None:
+                    yield from in_text(parted(part.text)[0], column)
 
     def with_wire_examples(self) -> RequestBuilder:
         """A builder whose examples answer in the form of the wire: a bound value becomes the span that reads as it.
@@ -170,6 +207,7 @@ class RequestBuilder:
         return body_fields(self.dialect, self.model.replaced({"stream": False}))
 
     def _response_format(self, schema: JsonSchema) -> dict[str, Any]:
+        schema = with_room(schema) if self.redactor else schema
         if self.model.mode == "tool":
             return _record_call(self.schema.name, schema)
         tools = {"tools": [self.dialect.search_tool]} if self.model.search_with_schema else {}
@@ -178,15 +216,16 @@ class RequestBuilder:
     def _scope(self, record: Record) -> str:
         """What names a request besides its body: the model where it is in the path, the tools, the record's key."""
         model = "" if self.dialect.model_in_body else self.model_name
-        return model + self.toolbox + ("" if self.share_answers else repr(record.key))
+        sample = f"sample {self.sample}" if self.sample else ""
+        return model + self.toolbox + ("" if self.share_answers else repr(record.key)) + sample
 
-    def _schema_for(self, record: Record) -> JsonSchema:
+    def _schema_for(self, record: Record, masks: Masks | None = None) -> JsonSchema:
         """The wire schema with an enum of the record's own spans in each field marked `Verbatim`."""
         if not self.schema.bindings:
             return self.schema.wire_schema
         schema = copy.deepcopy(self.schema.wire_schema)
         for path, shape in self.schema.bindings:
-            self._offer(record, schema, path, shape)
+            self._offer(record, schema, path, shape, masks)
         return schema
 
     def _narrowed(self, schema: JsonSchema, examples: Sequence[Example]) -> JsonSchema:
@@ -207,7 +246,9 @@ class RequestBuilder:
         """How many spans a field is offered; on the last rung no big enum."""
         return min(mark.limit, BIG_ENUM) if self.schema.options.relax >= len(RUNGS) else mark.limit
 
-    def _offer(self, record: Record, schema: JsonSchema, path: tuple[str, ...], shape: Shape) -> None:
+    def _offer(
+        self, record: Record, schema: JsonSchema, path: tuple[str, ...], shape: Shape, masks: Masks | None
+    ) -> None:
         mark = shape.verbatim
         assert mark is not None  # noqa: S101  # that is what a binding is
         spans = candidates(mark, record, self.text_columns)
@@ -215,6 +256,8 @@ class RequestBuilder:
         found = [
             span for span in spans if offers(mark, span, shape.target) and _within(bounds, mark, span, shape.target)
         ]
+        if masks:
+            found = list(dict.fromkeys(shown for span in found if (shown := masks.candidate(span)) is not None))
         if not found and not _may_be_absent(schema, path):
             message = f"the record holds nothing that {'.'.join(path)} could be"
             raise Unaskable(Issue("prompt", "verbatim.no_candidate", reduce(path_to, path, "$"), message))
@@ -222,6 +265,19 @@ class RequestBuilder:
             node = node_at(schema, path)
             node |= _enum_of(found, "null" in node["type"])
         # above the limit the field goes plain, and the judge refuses what the record does not hold
+
+
+def _covered_parts(parts: Mapping[str, Sequence[Part]], masks: Masks) -> dict[str, tuple[Part, ...]]:
+    """The parts with their texts masked; a redactor goes with texts alone."""
+    return {column: tuple(part.with_text(masks.covered) for part in own) for column, own in parts.items()}
+
+
+def _covered_message(message: dict[str, Any], masks: Masks) -> dict[str, Any]:
+    """The message with what only the template has put together masked too; examples are masked already."""
+    content = message["content"]
+    if type(message) is not dict or not isinstance(content, str):
+        return message
+    return {**message, "content": masks.covered(content, is_made=True)}
 
 
 def _frame(body: dict[str, Any]) -> _Frame:

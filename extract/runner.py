@@ -5,33 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from extract.budget import RecordCapReached
 from extract.client import completion_from
 from extract.config import Model
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
+from extract.feed import Deliver, Found, feed
 from extract.garbage import rare_collections
 from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder, Overtaken, Step
 from extract.media import MediaError
 from extract.parts import Piece, outcome_of
-from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender
+from extract.prices import cost_of
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender, Spent, Usage
+from extract.repair import Workshop
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
 from extract.stop import Stop
 from extract.tools import record_of_call
 from extract.validate import Judge
+from extract.votes import Voting
 from extract.watch import Watch
 
 logger = logging.getLogger("extract.runner")
 
-Deliver = Callable[[Outcome], Awaitable[None]]
+Settle = Callable[[], Awaitable[None]]
 
 
-def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
+async def _settled() -> None:
+    """Nothing is still to be done with what was delivered."""
+
+
+def journaled(send: Sender, journal: Journal, model: Model, others: Mapping[str, Model] | None = None) -> Sender:
     """A sender whose answers, and refusals that are final for a record, are stored when it returns.
 
     A completion carries the number of calls that were made for it, in all runs.
@@ -49,8 +57,7 @@ def journaled(send: Sender, journal: Journal, model: Model) -> Sender:
             elif not error.retryable and not error.stops_run:
                 await journal.store_refusal(request.owner or request.hash, error)
             raise
-        usage = completion.usage
-        cost = model.cost_usd(usage.input_tokens, usage.output_tokens)
+        cost = cost_of(others.get(request.tier, model) if others else model, completion.usage)
         stored = await journal.store(request.hash, completion, cost, request.research)
         return completion if stored.attempts == completion.attempts else replace(completion, attempts=stored.attempts)
 
@@ -63,6 +70,7 @@ class _NoAnswer:
 
     issue: Issue
     attempts: int
+    unanswered: bool = True  # a later run asks again
 
 
 _LookAgain = Literal["look again"]  # the schema was refused for another record before this request was sent
@@ -84,38 +92,67 @@ class Runner:
     width: int  # records at work at once, waiting ones included
     notify: OnProgress = lambda tally: None
     reads_files: bool = False  # to make a request
+    models: Mapping[str, Model] = field(default_factory=dict)  # others than the first, by their names on the wire
+    voting: Voting | None = None  # has several answers to a question
+    workshop: Workshop | None = None  # asks again for what failed
+    counts_records: bool = False  # what each of them costs, since that has a cap
     watch: Watch = field(default_factory=Watch)
     refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
     _asking: dict[str, asyncio.Future[_Asked]] = field(default_factory=dict)
+    _replaying: bool = True  # the last record's answers were in the journal, so the next one's may be
 
-    async def run(self, records: Iterable[Record], deliver: Deliver) -> None:
-        """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested."""
+    async def run(self, records: Iterable[Record], deliver: Deliver, settle: Settle = _settled) -> None:
+        """Deliver an outcome for each record, in order. Ends early, without an error, when a stop is requested.
+
+        `settle` returns when all is done with what was delivered; it is waited for however the run ends.
+        """
+
+        def begin(record: Record) -> Found:
+            return self._at_hand(record) or group.create_task(self._outcome(record))
+
         self._notify()
         with rare_collections():
-            async with asyncio.TaskGroup() as group:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    try:
+                        await feed(records, begin, deliver, width=self.width, ended=lambda: self.stop.requested)
+                    except Exception as error:  # of the source or the sink: the calls in flight are finished first
+                        self.stop.request(error)
+            finally:
                 try:
-                    await self._feed(records, deliver, group)
-                except Exception as error:  # of the source or the sink: the calls in flight are finished first
+                    await settle()
+                except Exception as error:
                     self.stop.request(error)
 
-    async def _feed(self, records: Iterable[Record], deliver: Deliver, group: asyncio.TaskGroup) -> None:
-        window: deque[asyncio.Task[Outcome | None]] = deque()
-        for record in records:
-            if self.stop.requested:
-                break
-            window.append(group.create_task(self._outcome(record)))
-            if len(window) >= self.width and not await self._deliver_first(window, deliver):
-                break
-        while window and await self._deliver_first(window, deliver):
-            pass
+    def _at_hand(self, record: Record) -> Outcome | None:
+        """The outcome of a record that the journal has all answers to, without a task for it.
 
-    async def _deliver_first(self, window: deque[asyncio.Task[Outcome | None]], deliver: Deliver) -> bool:
-        outcome = await window.popleft()
-        if outcome is None:
-            return False
-        await deliver(outcome)
-        return True
+        None: not so, or something is wrong; then `_outcome` does it all, and says what.
+        """
+        if self.reads_files or self.voting or not self._replaying:
+            return None
+        try:
+            pieces = [self._stored(Climb(ladder, record)) for ladder in self.ladders]
+            found = [piece for piece in pieces if piece is not None]
+            if len(found) < len(pieces):
+                return None
+            outcome = self._outcome_of(record, found)
+            if self.workshop is None:
+                return self._counted(outcome, replayed=True)
+            return self._counted(self.workshop.noted(outcome), replayed=True) if outcome.ok else None
+        except Exception as error:  # it comes again where it is dealt with
+            logger.debug("record %r: %s", record.key, error)
+            return None
+
+    def _stored(self, climb: Climb) -> Piece | None:
+        """A request whose answer is in the journal, and is no refusal."""
+        step: Step[Answer] = climb.look(self.journal.lookup)
+        if step.answer is None or step.answer.kind != COMPLETION:
+            self._replaying = step.answer is not None
+            return None
+        self._note_rung(climb.ladder, step.request.rung, answered=True)
+        return self._answered_by(climb, step, completion_of(step.answer), replayed=True)
 
     def failed(self, request: ChatRequest, error: APIError) -> None:
         """Hears of every call that failed and may be made again."""
@@ -143,11 +180,75 @@ class Runner:
             climbs = await self._climbs(record)
         except Unaskable as error:
             return self._counted(Outcome(record, issues=(error.issue,)))
-        pieces = await _all_of([self._piece(climb) for climb in climbs])
+        spent = Spent() if self.counts_records else None
+        pieces = await _all_of([self._piece(climb, spent) for climb in climbs])
         found = [piece for piece in pieces if piece is not None]
         if len(found) < len(pieces):
             return None
-        return self._counted(self._outcome_of(record, found), replayed=all(piece.replayed for piece in found))
+        outcome: Outcome | None = self._outcome_of(record, found)
+        if self.voting and outcome:
+            outcome = await self._voted(self.voting, record, outcome, found, spent)
+        if self.workshop and outcome:
+            outcome = await self._mended(self.workshop, record, outcome, found, spent)
+        if outcome is None:
+            return None
+        return self._counted(outcome, replayed=all(piece.replayed for piece in found))
+
+    async def _voted(
+        self, voting: Voting, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
+    ) -> Outcome | None:
+        """The outcome by the vote of several answers; None when the run stops."""
+        (first,) = pieces
+        if first.completion is None:
+            return outcome
+        ladder = self.ladders[0]
+        requests = voting.requests(ladder.question.builders[ladder.rung], ladder.rung, record)
+        more = await _all_of([self._aside(replace(request, spent=spent)) for request in requests])
+        if None in more:
+            return None
+        answered = [piece for piece in (first, *more) if piece is not None and piece.completion is not None]
+        completions = [piece.completion for piece in answered if piece.completion is not None]
+        judged = voting.outcome(record, completions)
+        if judged is None:
+            return outcome
+        usage = sum((each.usage for each in completions), Usage())
+        return replace(
+            judged,
+            completion=replace(judged.completion or completions[0], usage=usage),
+            request=" ".join([outcome.request or "", *(piece.request for piece in answered[1:])]),
+            attempts=outcome.attempts + sum(piece.attempts for piece in answered[1:]),
+            cost_usd=cost_of(self.model, usage),
+            flags=tuple(dict.fromkeys((*judged.flags, *_lasting_flags(pieces)))),
+            unanswered=any(piece is not None and piece.unanswered for piece in more),
+        )
+
+    async def _mended(
+        self, workshop: Workshop, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
+    ) -> Outcome | None:
+        """The outcome after repairs; None when the run stops."""
+
+        async def ask(request: ChatRequest) -> Piece | None:
+            return await self._aside(replace(request, spent=spent))
+
+        found = await workshop.mended(record, outcome, ask)
+        if found is None or found is outcome:
+            return found
+        return replace(found, flags=tuple(dict.fromkeys((*found.flags, *_lasting_flags(pieces)))))
+
+    async def _aside(self, request: ChatRequest) -> Piece | None:
+        """What a request came to that stands on no ladder, from the journal or the endpoint; None: the run stops."""
+        stored = self.journal.lookup(request.hash)
+        asked = stored or await self._ask_once(request)
+        if asked is None or asked == _LOOK_AGAIN:
+            return None
+        if isinstance(asked, _NoAnswer):
+            return Piece(request.hash, asked.attempts, issue=asked.issue, unanswered=asked.unanswered)
+        if isinstance(asked, Answer) and asked.kind != COMPLETION:
+            issue = Issue("request", f"api.{asked.kind}", "$", asked.message or "", asked.status)
+            return Piece(request.hash, asked.attempts, issue=issue)
+        completion = completion_of(asked) if isinstance(asked, Answer) else asked
+        completion = self._as_record(completion, request)
+        return Piece(request.hash, completion.attempts, completion, replayed=stored is not None)
 
     async def _climbs(self, record: Record) -> list[Climb]:
         """The record's requests; files are read in another thread."""
@@ -161,18 +262,17 @@ class Runner:
         research = max((piece.research for piece in pieces), key=lambda each: each.calls)  # parts have the same
         outcome = _with_research(outcome, research)
         usage = outcome.completion.usage if outcome.completion else None
-        relaxed = max((piece.relaxed for piece in pieces), key=len)
-        flags = [*outcome.flags, *dict.fromkeys(flag for piece in pieces for flag in piece.flags)]
-        flags += [f"schema_relaxed:{', '.join(relaxed)}"] if relaxed else []
+        cost = cost_of(self.model, usage) if usage else None
+        flags = [*outcome.flags, *_lasting_flags(pieces)]
         return replace(
             outcome,
             request=" ".join(piece.request for piece in pieces),
             attempts=sum(piece.attempts for piece in pieces) + research.calls,
-            cost_usd=self.model.cost_usd(usage.input_tokens, usage.output_tokens) if usage else None,
+            cost_usd=_stated_cost(pieces) if any(piece.stated_cost for piece in pieces) else cost,
             flags=tuple(flags),
         )
 
-    async def _piece(self, climb: Climb) -> Piece | None:
+    async def _piece(self, climb: Climb, spent: Spent | None = None) -> Piece | None:
         """What one request of a record came to, on the first rung that has an answer; None when the run stops."""
         replayed = True
         while True:
@@ -181,7 +281,8 @@ class Runner:
             self._note_rung(climb.ladder, step.request.rung, answered=answered)
             if step.answer is not None:
                 return self._of_journal(climb, step, step.answer, replayed)
-            asked = await self._ask_in_turn(climb.ladder, step.request)
+            request = step.request if spent is None else replace(step.request, spent=spent)
+            asked = await self._ask_in_turn(climb.ladder, request)
             replayed = False
             if isinstance(asked, Completion):
                 self._note_rung(climb.ladder, step.request.rung, answered=True)
@@ -190,15 +291,16 @@ class Runner:
                 self._note_rung(climb.ladder, step.request.rung, answered=True)
                 return self._of_journal(climb, step, asked, replayed)
             if isinstance(asked, _NoAnswer):
-                return Piece(step.request.hash, asked.attempts, issue=asked.issue, unanswered=True)
+                return Piece(step.request.hash, asked.attempts, issue=asked.issue, unanswered=asked.unanswered)
             if asked is None:
                 self.refused_schemas += climb.refused
                 return None
 
-    def heard(self, completion: Completion) -> None:
+    def heard(self, completion: Completion, tier: str = "") -> None:
         """Hears of every answer that was paid, those to rounds of research too."""
-        cost = self.model.cost_usd(completion.usage.input_tokens, completion.usage.output_tokens)
-        self.tally.answered(completion.usage, cost, retry=completion.attempts > 1)
+        cost = cost_of(self.models.get(tier, self.model), completion.usage)
+        retry = completion.attempts > 1
+        self.tally.answered(completion.usage, cost, retry=retry, unmetered=completion.is_unmetered)
         self._notify()
 
     def _of_journal(self, climb: Climb, step: Step[Answer], answer: Answer, replayed: bool) -> Piece | None:
@@ -216,8 +318,7 @@ class Runner:
 
     def _answered_by(self, climb: Climb, step: Step[Answer], completion: Completion, replayed: bool) -> Piece:
         self.watch.answered()
-        if self.model.mode == "tool":
-            completion = record_of_call(completion, climb.ladder.question.build.schema.name)
+        completion = self._as_record(completion, step.request)
         return Piece(
             step.request.hash,
             completion.attempts,
@@ -226,7 +327,14 @@ class Runner:
             flags=step.request.flags,
             research=completion.research,
             replayed=replayed,
+            stated_cost=(step.answer.instead.cost_usd,) if step.answer and step.answer.instead else (),
         )
+
+    def _as_record(self, completion: Completion, request: ChatRequest) -> Completion:
+        """The completion with the record as its content, and with what its request had masked."""
+        if self.model.mode == "tool":
+            completion = record_of_call(completion, self.ladders[0].question.build.schema.name)
+        return replace(completion, masks=request.masks) if request.masks else completion
 
     def _note_rung(self, ladder: Ladder, rung: int, *, answered: bool) -> None:
         """Later records begin where this one is; said once a rung."""
@@ -280,6 +388,9 @@ class Runner:
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
+        except RecordCapReached as error:
+            issue = Issue("request", "budget.record", "$", str(error), error.spent)
+            return _NoAnswer(issue, self._failures.pop(request.hash, 0), unanswered=False)
         except MediaError as error:  # a file has changed since its request was made; a later run asks again
             return _NoAnswer(error.issue, self._failures.pop(request.hash, 0))
         except Exception:  # the last guard for the sender; a later run asks again
@@ -291,7 +402,7 @@ class Runner:
             completion = await self.send(request)
         except APIError as error:
             return self._refused(request, error)
-        self.heard(completion)
+        self.heard(completion, request.tier)
         self._failures.pop(request.hash, None)
         return completion
 
@@ -305,7 +416,8 @@ class Runner:
             self.journal.note_failure(request.hash, error)
             self.stop.request(error)
             return None
-        if error.kind is not ErrorClass.SCHEMA or not self._step_down(request, error):
+        is_own = error.kind is not ErrorClass.SCHEMA or request.is_repair
+        if is_own or not self._step_down(request, error):
             self._heed(self.watch.refusal(request.hash, error))
         return self.journal.stored_answer(request.hash)
 
@@ -328,6 +440,7 @@ class Runner:
             self.stop.request(reason)
 
     def _counted(self, outcome: Outcome, *, replayed: bool = False) -> Outcome:
+        self._replaying |= replayed
         self.tally.count(outcome, replayed=replayed)
         self._notify()
         return outcome
@@ -339,9 +452,27 @@ class Runner:
             self.stop.request(error)
 
 
+def _lasting_flags(pieces: Sequence[Piece]) -> list[str]:
+    """What the requests say of a row, whatever the answer is."""
+    relaxed = max((piece.relaxed for piece in pieces), key=len)
+    flags = list(dict.fromkeys(flag for piece in pieces for flag in piece.flags))
+    return [*flags, f"schema_relaxed:{', '.join(relaxed)}"] if relaxed else flags
+
+
 def completion_of(answer: Answer) -> Completion:
     """A stored completion, as it was when it came."""
-    return replace(completion_from(answer.body, {}), attempts=answer.attempts, research=answer.research)
+    found = completion_from(answer.body, {})
+    if answer.instead:
+        flags, model = (*found.flags, *answer.instead.flags), found.model or answer.instead.model
+        found = replace(found, flags=flags, model=model)
+    if answer.attempts == found.attempts and answer.research == found.research:
+        return found
+    return replace(found, attempts=answer.attempts, research=answer.research)
+
+
+def _stated_cost(pieces: Sequence[Piece]) -> float | None:
+    costs = [cost for piece in pieces for cost in piece.stated_cost]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
 def _with_research(outcome: Outcome, research: Research) -> Outcome:

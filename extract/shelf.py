@@ -1,17 +1,22 @@
-"""Outcomes are put on the shelf in order: shard by shard, with a manifest that says what is committed."""
+"""Outcomes are put on the shelf in order: shard by shard, with a manifest that says what is committed.
+
+They become Arrow a slice at a time, which takes the run's loop for a moment; a shard that is full is written beside
+the run, while the next one grows. So neither memory nor the loop feels how many records there are.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from extract.disk import pausing, told
+from extract.efforts import Efforts
 from extract.errors import RunStopped
 from extract.failpoints import failpoint
 from extract.journal import Journal
@@ -19,9 +24,57 @@ from extract.pipeline import Prepared
 from extract.records import Issue, Outcome
 from extract.report import Tally, by_number
 from extract.sinks import Shard, ShardWriter, write_manifest
-from extract.sinks.shards import UNWRITABLE
+from extract.sinks.shards import UNWRITABLE, Slice
 from extract.sources import Scan
 from extract.version import __version__
+
+SLICE = 64  # outcomes that become Arrow together: half a millisecond, and few enough to be of no weight
+
+
+@dataclass
+class _Growing:
+    """A shard that is not full yet: the slices of it that are Arrow already, and the outcomes of the next one."""
+
+    records: int = 0
+    unanswered: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    efforts: Efforts = field(default_factory=Efforts)
+    _outcomes: list[Outcome] = field(default_factory=list)
+    _slices: list[Slice] = field(default_factory=list)
+
+    def add(self, outcome: Outcome, writer: ShardWriter) -> None:
+        self._outcomes.append(outcome)
+        self.records += 1
+        if len(self._outcomes) == SLICE:
+            self._slice(writer)
+
+    def slices(self, writer: ShardWriter) -> list[Slice]:
+        """All of them; none can grow any more."""
+        if self._outcomes:
+            self._slice(writer)
+        return self._slices
+
+    def shard(self, sizes: Sequence[int]) -> Shard:
+        """What is to be said of it once it is written."""
+        failed = sum(self.reasons.values())
+        reasons = by_number(self.reasons)
+        return Shard(self.records - failed, failed, reasons, self.unanswered, sizes, self.efforts)
+
+    def _slice(self, writer: ShardWriter) -> None:
+        """A row that no file can hold goes to the quarantine, and the others are kept."""
+        outcomes, self._outcomes = self._outcomes, []
+        try:
+            found = writer.slice(outcomes)
+        except UNWRITABLE:
+            issue = Issue("model", "table.write", "$", "the row holds a value that the file cannot hold")
+            outcomes = [item if writer.fits(item) else replace(item, row=None, issues=(issue,)) for item in outcomes]
+            found = writer.slice(outcomes)
+        self._slices.append(found)
+        self.unanswered += sum(item.unanswered for item in outcomes)
+        for effort in (effort for item in outcomes for effort in item.efforts):
+            self.efforts.add(effort)
+        for code in (item.issues[0].code for item in outcomes if not item.ok):
+            self.reasons[code] = self.reasons.get(code, 0) + 1
 
 
 @dataclass
@@ -35,22 +88,38 @@ class Shelf:
     shards: list[Shard]
     journal: Journal
     tally: Tally
-    _outcomes: list[Outcome] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)  # the run; more fields of the manifest
+    _growing: _Growing = field(default_factory=_Growing)
+    _writing: asyncio.Task[None] | None = None
 
     async def add(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
-        if len(self._outcomes) == self.prepared.pipeline.shard_rows:
+        """Take the next outcome. Raises what went wrong with the shard before, as soon as that is known."""
+        if self._writing and self._writing.done():
+            await self.settle()
+        self._growing.add(outcome, self._writer)
+        if self._growing.records == self.prepared.pipeline.shard_rows:
             await self._commit()
 
-    async def finish(self) -> None:
-        """Commit the last shard and say that the run is complete. Raises RunStopped when a record has no outcome."""
-        if self._outcomes:
+    async def settle(self) -> None:
+        """Return when no shard is being written any more; raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing:
+            await writing
+
+    async def finish(self, audit: Callable[[], list[dict[str, Any]]] = list) -> None:
+        """Commit the last shard and say that the run is complete. Raises RunStopped when a record has no outcome.
+
+        `audit`: what is to be said of the tables as a whole, once they are all there.
+        """
+        if self._growing.records:
             await self._commit()
+        await self.settle()
         missing = self.scan.count - sum(shard.records for shard in self.shards)
         if missing:
             raise RunStopped(
                 f"{missing} of {self.scan.count} records have no outcome", hint="run the same command again"
             )
+        self.about["table_checks"] = await asyncio.to_thread(audit)
         await asyncio.to_thread(self.write_manifest, True)
 
     def discard(self) -> None:
@@ -58,14 +127,19 @@ class Shelf:
         self.shards.clear()
 
     async def _commit(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
+        """Have the shard written while the next one grows; there are never more than these two."""
+        await self.settle()
+        full, self._growing = self._growing, _Growing()
+        self._writing = asyncio.create_task(self._written(full))
+
+    async def _written(self, full: _Growing) -> None:
         try:
             failpoint("shelf.shard.before")
-            outcomes, sizes = await asyncio.to_thread(_written, self._writer, len(self.shards), outcomes)
+            sizes = await asyncio.to_thread(self._writer.write, len(self.shards), full.slices(self._writer))
             failpoint("shelf.shard.after")
         except OSError as error:
             raise told(error, self.root) from error
-        self.shards.append(_shard(outcomes, sizes))
+        self.shards.append(full.shard(sizes))
         await asyncio.to_thread(self.write_manifest)
         with pausing(self.root):
             failpoint("shelf.manifest.after")
@@ -94,6 +168,8 @@ class Shelf:
             "answered": totals.answers,
             "requests": totals.requests,
             "retries": totals.retries,
+            "ambiguous": totals.ambiguous,
+            "unmetered": totals.unmetered,
             "tokens": {"input": totals.usage.input_tokens, "output": totals.usage.output_tokens},
             "cost_usd": totals.cost_usd,
             "seconds": round(self.tally.seconds, 3),
@@ -107,20 +183,17 @@ class Shelf:
             "relaxed": list(self.tally.relaxed),
             "rungs": list(self.tally.rungs),
             "versions": _versions(),
-            "shards": [asdict(shard) for shard in self.shards],
+            **self.about,
+            **({"efforts": efforts.rows} if (efforts := tally_of(self.scan, self.shards).efforts) else {}),
+            "shards": [_without_nothing(asdict(shard)) for shard in self.shards],
         }
         with pausing(self.root):
             write_manifest(self.root, manifest)
 
 
-def _written(writer: ShardWriter, number: int, outcomes: list[Outcome]) -> tuple[list[Outcome], tuple[int, ...]]:
-    """Write a shard. A row that no file can hold goes to the quarantine, and the others are written."""
-    try:
-        return outcomes, writer.write(number, outcomes)
-    except UNWRITABLE:
-        issue = Issue("model", "table.write", "$", "the row holds a value that the file cannot hold")
-        kept = [item if writer.fits(item) else replace(item, row=None, issues=(issue,)) for item in outcomes]
-        return kept, writer.write(number, kept)
+def _without_nothing(shard: dict[str, Any]) -> dict[str, Any]:
+    """A shard as the manifest has it: efforts only where failed answers are asked again."""
+    return {name: value for name, value in shard.items() if value or name != "efforts"}
 
 
 def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
@@ -130,6 +203,7 @@ def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
         tally.ok += shard.ok
         tally.quarantined += shard.quarantined
         tally.reasons.update(shard.reasons)
+        tally.efforts.take(shard.efforts)
     tally.begun_with = tally.done
     return tally
 
@@ -140,17 +214,6 @@ def resumed(tally: Tally, manifest: Mapping[str, Any] | None) -> Tally:
         tally.relaxed = tuple(map(str, manifest.get("relaxed", ())))
         tally.rungs = tuple(rung for rung in manifest.get("rungs", ()) if isinstance(rung, int) and rung >= 0)
     return tally
-
-
-def _shard(outcomes: Sequence[Outcome], sizes: Sequence[int]) -> Shard:
-    reasons: dict[str, int] = {}
-    for outcome in outcomes:
-        if not outcome.ok:
-            code = outcome.issues[0].code
-            reasons[code] = reasons.get(code, 0) + 1
-    failed = sum(reasons.values())
-    unanswered = sum(outcome.unanswered for outcome in outcomes)
-    return Shard(len(outcomes) - failed, failed, by_number(reasons), unanswered, sizes)
 
 
 def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
@@ -165,11 +228,13 @@ def writer_for(prepared: Prepared, root: Path) -> ShardWriter:
         pipeline.neutralise_formulas,
         children=pipeline.children == "tables",
         flat=pipeline.flat,
-        evidence=pipeline.model.search,
+        evidence=pipeline.model.search or prepared.judge.grounding is not None,
         reasoning=pipeline.keep_reasoning,
+        confidence=tuple(item.name for item in prepared.schema.shape.asked if item.column) if prepared.voting else (),
     )
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"tablecast": __version__, "python": platform.python_version()}
     for name in ("pydantic", "pyarrow", "jsonschema"):

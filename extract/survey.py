@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from pydantic_core import from_json
 
+from extract.client import completion_from
 from extract.dialects import settled, undocumented
-from extract.journal import Answer, Journal
+from extract.estimate import LEAST_INPUT, MOST_INPUT, Estimate, Range, estimate, least_tokens, lines_of
+from extract.forecast import Rest
+from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder
 from extract.pipeline import Prepared
-from extract.records import ChatRequest, Issue, Record
+from extract.records import ChatRequest, Issue, Record, Usage
 from extract.requests import Unaskable, estimated_tokens
 from extract.tools import Toolbox, first_round
 
+MOST_SEEN = 1000  # records with answers that are looked at, drawn evenly from all
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A record that is answered: the requests, what was guessed for them, and the answers."""
+
+    requests: tuple[str, ...]
+    guessed: int
+    answers: tuple[Answer, ...]
+
+    @property
+    def usage(self) -> Usage:
+        """With the research before, which parts of a record share."""
+        research = max((answer.research.usage for answer in self.answers), key=lambda usage: usage.total)
+        return sum((completion_from(answer.body, {}).usage for answer in self.answers), research)
+
 
 @dataclass
-class _Survey:
+class Survey:
     """What the records seen so far would ask."""
 
     prepared: Prepared
@@ -32,10 +55,16 @@ class _Survey:
     rounds: dict[str, int] = field(default_factory=dict)  # the first of each record: hash and tokens
     unaskable: list[tuple[Any, Issue]] = field(default_factory=list)
     first: ChatRequest | None = None  # what is sent first
+    seen: list[_Seen] = field(default_factory=list)
+    places: array[int] = field(default_factory=lambda: array("q"))  # of the records that ask something
+    guesses: array[int] = field(default_factory=lambda: array("q"))  # input tokens of what each of them asks
 
     def __post_init__(self) -> None:
         questions = enumerate(self.prepared.questions)
         self._ladders = [Ladder(each, number, looks_down=self.looks_down) for number, each in questions]
+        self._random = Random(0)  # noqa: S311  # the same records each time
+        self._whole = 0  # records with all their answers
+        self._drawn: set[tuple[str, ...]] = set()
 
     def look(self, record: Record) -> None:
         """Count what one record asks that no record before it did, and no journal answers."""
@@ -48,11 +77,39 @@ class _Survey:
         missing = {step.request.hash: step.request for step in steps if step.answer is None}
         fresh = {name: request for name, request in missing.items() if name not in self.asked}
         self.answered += not fresh
+        if not missing:
+            self._learn(tuple((step.request, step.answer) for step in steps if step.answer))
+        if not fresh:
+            return
         self.asked |= fresh.keys()
-        self.tokens += sum(map(estimated_tokens, fresh.values()))
+        guessed = sum(map(estimated_tokens, fresh.values()))
+        self.tokens += guessed
         if not self.prepared.toolbox.is_empty:
-            before = map(self._opening, fresh.values())
-            self.rounds |= {request.hash: estimated_tokens(request) for request in before}
+            before = {name: tokens for name, tokens in self._openings(fresh.values()) if name not in self.rounds}
+            self.rounds |= before
+            guessed += sum(before.values())
+        self.places.append(record.position)
+        self.guesses.append(guessed)
+
+    def _learn(self, found: Sequence[tuple[ChatRequest, Answer]]) -> None:
+        """Draw the record, or not, so that all records with whole answers are drawn alike."""
+        if any(answer.kind != COMPLETION for _, answer in found):
+            return
+        names = tuple(request.hash for request, _ in found)
+        self._whole += 1
+        place = len(self.seen) if len(self.seen) < MOST_SEEN else self._random.randrange(self._whole)
+        if place >= MOST_SEEN or names in self._drawn:  # records that are alike share one answer
+            return
+        guessed = sum(estimated_tokens(request) for request, _ in found)
+        if not self.prepared.toolbox.is_empty:
+            guessed += sum(dict(self._openings(request for request, _ in found)).values())
+        self._drawn -= {each.requests for each in self.seen[place : place + 1]}
+        self._drawn.add(names)
+        self.seen[place : place + 1] = [_Seen(names, guessed, tuple(answer for _, answer in found))]
+
+    def _openings(self, requests: Iterable[ChatRequest]) -> Iterable[tuple[str, int]]:
+        """The first round before each of these requests: its name, and its tokens as guessed."""
+        return [(each.hash, estimated_tokens(each)) for each in map(self._opening, requests)]
 
     def _opening(self, request: ChatRequest) -> ChatRequest:
         toolbox = self.prepared.toolbox
@@ -72,24 +129,69 @@ class _Survey:
         return requests * self.prepared.pipeline.model.max_tokens
 
 
-def survey(prepared: Prepared, journal_path: Path | None) -> dict[str, Any]:
-    """The survey as JSON data; a journal tells which requests have their answers already. Raises InputError."""
+def survey(prepared: Prepared, journal_path: Path | None, account: str | None = None) -> dict[str, Any]:
+    """The survey as JSON data. A journal tells which requests have their answers already, and what these used.
+
+    `account`: of the run directory, for which other requests may answer. Raises InputError.
+    """
     scan = prepared.source.scan()
+    return _as_data(looked(prepared, journal_path, account), scan.count)
+
+
+def looked(prepared: Prepared, journal_path: Path | None, account: str | None = None) -> Survey:
+    """A look at every record."""
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(journal_path)) if journal_path else None
-        found = _Survey(
-            prepared, journal.lookup if journal else _nothing, journal is not None and journal.has_relaxed()
-        )
+        journal = None
+        if journal_path:
+            journal = stack.enter_context(Journal(journal_path, account, shared=account is not None))
+        found = Survey(prepared, journal.lookup if journal else _nothing, journal is not None and journal.has_relaxed())
         for record in prepared.source.records():
             found.look(record)
-    return _as_data(found, scan.count)
+    return found
 
 
-def _as_data(found: _Survey, records: int) -> dict[str, Any]:
+def estimated(found: Survey) -> Estimate:
+    """For all that is still to be asked."""
+    tokens, most = found.input_tokens
+    least = sum(least_tokens(question.build.schema.wire_schema) for question in found.prepared.questions)
+    least = round(least * len(found.asked) / len(found.prepared.questions))
+    rest = Rest(len(found.places), sum(found.guesses))
+    return _estimate(found, rest, (round(tokens * LEAST_INPUT), round(most * MOST_INPUT)), (least, found.output_tokens))
+
+
+def estimated_for(found: Survey, chosen: Sequence[int]) -> Estimate:
+    """For some of the records that ask something, given by their number among these."""
+    rest = Rest(len(chosen), sum(found.guesses[each] for each in chosen))
+    rounds = _rounds_at_most(found.prepared.toolbox)
+    requests = len(chosen) * (len(found.prepared.questions) + rounds)
+    tokens = round(rest.guessed * MOST_INPUT * max(1, rounds)), requests * found.prepared.pipeline.model.max_tokens
+    return _estimate(found, rest, (0, tokens[0]), (0, tokens[1]))
+
+
+def _estimate(found: Survey, rest: Rest, given: Range, made: Range) -> Estimate:
+    measured = [(each.guessed, usage) for each in found.seen if (usage := each.usage).total]
+    return estimate(found.prepared.pipeline.model, measured, rest, given, made)
+
+
+def evenly(found: Survey, number: int) -> list[int]:
+    """So many of the records that ask something, one from each of as many equal stretches of the source."""
+    count = len(found.places)
+    number = min(number, count)
+    bounds = [count * each // number for each in range(number + 1)] if number else []
+    random = Random(count)  # noqa: S311  # the same each time, and none of the source's own rhythms
+    return [random.randrange(begin, end) for begin, end in pairwise(bounds)]
+
+
+def _as_data(found: Survey, records: int) -> dict[str, Any]:
     prepared, model = found.prepared, found.prepared.pipeline.model
-    tokens, most_tokens = found.input_tokens
+    tokens, _ = found.input_tokens
+    estimate = estimated(found)
+    cost = estimate.cost_usd
     return {
-        "warnings": _warnings(prepared, model.cost_usd(tokens, 0)),
+        "warnings": [
+            *_warnings(prepared, model.cost_usd(tokens, 0)),
+            *_estimate_warnings(found, estimate),
+        ],
         "source": prepared.source.label,
         "records": records,
         "requests": len(found.asked),
@@ -102,7 +204,8 @@ def _as_data(found: _Survey, records: int) -> dict[str, Any]:
         ],
         "input_tokens_estimate": tokens,
         "output_tokens_at_most": found.output_tokens,
-        "cost_usd_estimate": [model.cost_usd(tokens, 0), model.cost_usd(most_tokens, found.output_tokens)],
+        "cost_usd_estimate": [cost.low, cost.high] if cost else [None, None],
+        "estimate": estimate.as_dict(),
         "model": prepared.model_name,
         "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
         "schema_size": asdict(prepared.schema.size),
@@ -130,6 +233,21 @@ def _warnings(prepared: Prepared, low: float | None) -> list[str]:
     if cap is not None and low is not None and low > cap:
         found.append(f"the input alone costs more than limits.max_cost_usd ({cap}): the run would stop before its end")
     return [*found, *_dialect_warnings(prepared), *_schema_warnings(prepared)]
+
+
+def _estimate_warnings(found: Survey, estimate: Estimate) -> list[str]:
+    """What the estimate does not know, and where it stands above a cap."""
+    pipeline, cost = found.prepared.pipeline, estimate.cost_usd
+    cap = pipeline.limits.max_cost_usd
+    warnings = []
+    if found.first and found.first.media and not estimate.answers:
+        warnings.append("files are guessed at 1,000 tokens each, which may be far off: --sample asks some, and tells")
+    if cap is not None and cost and cost.expected is not None and cost.expected > cap:
+        warnings.append(
+            f"about {cost.expected:.4f} USD are expected, more than limits.max_cost_usd ({cap}): the run would stop "
+            "before its end"
+        )
+    return warnings
 
 
 def _dialect_warnings(prepared: Prepared) -> list[str]:
@@ -172,16 +290,13 @@ def _rounds_line(found: dict[str, Any]) -> list[str]:
 
 def plan_text(found: dict[str, Any]) -> str:
     """What would be asked and what it may cost, for people."""
-    low, high = found["cost_usd_estimate"]
     lines = [
         f"{found['source']}: {found['records']:,} records",
         f"{found['requests']:,} requests to {found['model']} at {found['endpoint']}; "
         f"{found['answered']:,} records need none",
-        f"about {found['input_tokens_estimate']:,} input tokens, "
-        f"at most {found['output_tokens_at_most']:,} output tokens",
         *_rounds_line(found),
         _size_line(found),
-        f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
+        *(lines_of(found["estimate"]) if found["requests"] else ["nothing is left to pay"]),
     ]
     return "\n".join(lines)
 

@@ -5,10 +5,12 @@ A column that is missing is an error, never a blank.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +19,7 @@ from jinja2 import StrictUndefined, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from extract.errors import PromptError
+from extract.untrusted import fenced
 
 _NONCE = secrets.token_hex(16)  # marks the place of files in a rendered text; no cell can know it
 PLACE = re.compile(rf"\x02{_NONCE}:(\d+)\x03")  # where files go; the number is that of their column
@@ -39,6 +42,14 @@ class _Place:
         raise TypeError("a media column can only be placed as it is: {{ column }}")
 
 
+def _between_lines(value: Any, before: str, after: str) -> Any:
+    """What an expression prints, as data that is told from the prompt; numbers and dates can say nothing that harms."""
+    plain = isinstance(value, str) and not value.strip()
+    if plain or value is None or isinstance(value, (_Place, StrictUndefined, bytes, bytearray, memoryview, *_FIGURES)):
+        return value
+    return f"{before}{fenced(str(value))}{after}"
+
+
 def _finalized(value: Any) -> Any:
     """What a template's expression prints: a null cell is no text, least of all "None", and bytes are none either."""
     if isinstance(value, _Place):
@@ -48,9 +59,12 @@ def _finalized(value: Any) -> Any:
     return "" if value is None else value
 
 
+_FIGURES = (int, float, Decimal, dt.date, dt.time, dt.timedelta)
+_FENCE = "extract.fence"  # no name that a template could use
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_finalized
 )
+_ENVIRONMENT.filters[_FENCE] = _between_lines
 HELPERS = frozenset(_ENVIRONMENT.globals)  # range, namespace and so on, unless the source has a column of that name
 _NAMES_ONLY = ImmutableSandboxedEnvironment()  # without helpers, so that such a column is seen
 _NAMES_ONLY.globals.clear()
@@ -112,9 +126,14 @@ class Template:
             raise PromptError(f"the prompt cannot be rendered: {error}") from error
 
 
-def template_of(text: str, what: str) -> Template:
-    """A template; `what` is its name in an error. Raises PromptError."""
+def template_of(text: str, what: str, untrusted: bool | Collection[str] = False) -> Template:
+    """A template; `what` is its name in an error. Raises PromptError.
+
+    What the `untrusted` columns, or all, print stands between lines of its own.
+    """
     try:
+        if untrusted:
+            return Template(text, _with_fences(text, untrusted), ())
         return Template(text, _ENVIRONMENT.from_string(text), tuple(_pieces(_ENVIRONMENT.parse(text))))
     except TemplateError as error:
         raise PromptError(f"the {what} is no valid template: {error}") from error
@@ -131,6 +150,38 @@ def _pieces(tree: nodes.Template) -> list[tuple[str, str | None]]:
             else:
                 return []
     return found
+
+
+def _with_fences(text: str, untrusted: bool | Collection[str]) -> jinja2.Template:
+    """The template with lines around whatever an expression prints that reads a column of these.
+
+    A name that the template sets itself may hold any of them.
+    """
+    tree = _ENVIRONMENT.parse(text)
+    columns = meta.find_undeclared_variables(_NAMES_ONLY.parse(text))
+    trusted = frozenset() if untrusted is True else columns - frozenset(untrusted or ()) - {WHOLE_RECORD}
+    first = tree.body[0] if tree.body else None
+    for output in tree.find_all(nodes.Output):
+        pieces = output.nodes
+        for place, node in enumerate(pieces):
+            names = {each.name for each in (node, *node.find_all(nodes.Name)) if isinstance(each, nodes.Name)}
+            if not names - trusted:
+                continue
+            before = _text_of(pieces[place - 1]) if place else "\n" if output is first else ""
+            after = _text_of(pieces[place + 1]) if place + 1 < len(pieces) else ""
+            ends = ["" if before.endswith("\n") else "\n", "" if after.startswith("\n") else "\n"]
+            if output is tree.body[-1] and place + 1 == len(pieces):
+                ends[1] = ""
+            around: list[nodes.Expr] = [nodes.Const(each) for each in ends]
+            fence = nodes.Filter(node, _FENCE, around, [], None, None)
+            fence.set_lineno(node.lineno)
+            pieces[place] = fence.set_environment(_ENVIRONMENT)  # type: ignore[call-overload]
+    code = _ENVIRONMENT.compile(tree)
+    return jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
+
+
+def _text_of(node: nodes.Node) -> str:
+    return node.data if isinstance(node, nodes.TemplateData) else ""
 
 
 def _shown(value: Any) -> str:

@@ -90,6 +90,8 @@ def with_tools(
     turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def sender(request: ChatRequest) -> Completion:
+        if request.is_repair:
+            return await send(request)
         document = from_json(request.body)
         work = _Work(send, toolbox, memory, heard, request, document)
         first = work.round().hash
@@ -114,7 +116,9 @@ def _round_of(
     kept = {name: value for name, value in document.items() if name not in _OF_THE_RECORD}
     body = to_json({**kept, "messages": messages, "tools": toolbox.declarations})
     name = hashlib.blake2b(body + request.scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return ChatRequest(body, name, request.part, request.rung, request.media, owner=request.hash)
+    return ChatRequest(
+        body, name, request.part, request.rung, request.media, owner=request.hash, spent=request.spent
+    )
 
 
 @dataclass

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from extract.checks import Check, FieldCheck, run_check
+from extract.checks import Check, Faults, FieldCheck, name_of, run_check
+from extract.checks.faults import is_users
+from extract.grounding import Grounding
 from extract.parse import ParseError
-from extract.records import Completion, Issue, Outcome, Record
+from extract.records import Completion, Found, Issue, Outcome, Record
+from extract.redaction import Redactor
 from extract.salvage import Answer, Root, read_answer
 from extract.schema import CompiledSchema, Misfit, Reading, places
 from extract.schema.wrapping import WRAPPED
+from extract.untrusted.policy import sings
 from extract.verbatim import UnreadableSpan, Verbatim, read, supporter
 
 TOOL_CALL = "the model calls a tool where its answer was asked for"
@@ -28,6 +31,7 @@ _UNFINISHED = {
     "tool_calls": ("output.tool_call", TOOL_CALL),
     "function_call": ("output.tool_call", TOOL_CALL),
 }
+_MODEL = -1  # among the checks that may raise: the validators of the model
 _ALL_THOUGHTS = (
     "max_tokens was used up before the answer began; thoughts count too: "
     "raise model.max_tokens, or lower model.reasoning_effort"
@@ -42,6 +46,10 @@ class Judge:
     checks: Sequence[Check]
     text_columns: Sequence[str]  # where verbatim fields look
     mend_json: bool = False  # mend what is nearly JSON
+    grounding: Grounding | None = None  # looks the values of the row up in the record
+    redactor: Redactor | None = None  # puts back what was masked
+    canary: str = ""  # of the system message, which no answer may hold
+    faults: Faults = field(default_factory=Faults, repr=False, compare=False)  # of checks that raised
 
     @cached_property
     def root(self) -> Root:
@@ -54,20 +62,46 @@ class Judge:
         return self.schema.is_plain and not self.schema.bindings
 
     def __call__(self, record: Record, completion: Completion) -> Outcome:
-        """The outcome of one answer: a row, or the issues of the first stage that found any."""
+        """The outcome of one answer: a row, or the issues of the first stage that found any.
+
+        Raises BrokenCheck, a RunStopped, when a check has raised for several records in a row.
+        """
         flags, row = completion.flags, None
         issues: Sequence[Issue]
         answer = answer_of(completion, self.root, mend_json=self.mend_json)
+        if self.canary and sings(self.canary, completion.content or ""):
+            message = "the answer holds the mark of the system message, so the record may have steered the model"
+            answer = Issue("semantic", "untrusted.canary", "$", message)
         if isinstance(answer, Issue):
             issues = (answer,)
         else:
-            row, issues, noted = self._judge_value(record, answer.value)
+            judge = self._judge_value if self.redactor is None else partial(self._judge_masked, completion.masks)
+            row, issues, noted = judge(record, answer.value)
             if answer.flags or noted:
                 flags = (*flags, *answer.flags, *noted)
-        return Outcome(record, tuple(issues), row, completion, flags=flags, raw=completion.content)
+        found: Sequence[Found] = ()
+        if self.grounding is not None and row is not None:
+            grounded = self.grounding(row, record)
+            row, issues, found = grounded.row, grounded.issues, grounded.found
+            flags = (*flags, *grounded.flags)
+        row = None if issues else row
+        return Outcome(
+            record, tuple(issues), row, completion, flags=flags, raw=completion.content, evidence=tuple(found)
+        )
+
+    def _judge_masked(
+        self, masks: Sequence[tuple[str, str]], record: Record, answer: Any
+    ) -> tuple[dict[str, Any] | None, Sequence[Issue], Sequence[str]]:
+        """As `_judge_value`, of an answer in which placeholders stand for what was not sent."""
+        assert self.redactor is not None  # noqa: S101  # only then is anything masked
+        restored = self.redactor.restored(answer, masks)
+        if restored.issues:
+            return None, restored.issues, ()
+        row, issues, flags = self._judge_value(record, restored.value)
+        return row, issues, (*flags, "redact.altered") if restored.altered else flags
 
     def _judge_value(self, record: Record, answer: Any) -> tuple[dict[str, Any] | None, Sequence[Issue], Sequence[str]]:
-        """Row, issues, and flags of the row; where there are issues, there is neither row nor flag."""
+        """Row, issues, and flags; where there are issues there is no row, and no flag but what checks warn of."""
         schema, reading = self.schema, None
         issues: list[Issue] = []
         if not self.is_plain:
@@ -79,10 +113,17 @@ class Judge:
             instance = schema.instance(answer, reading, {"record": record})
         except Misfit as misfit:
             return None, misfit.issues, ()
+        except Exception as error:  # a validator is the user's code, as a check is
+            if not is_users(error):
+                raise
+            return None, [self.faults.raised(_MODEL, f"of the model {schema.name}", record.key, error)], ()
+        if self.faults.streaks:
+            self.faults.passed(_MODEL)
         row, issues, flags = schema.tabulator(instance)
-        if self.checks and not issues:
-            issues = self._semantic_issues(instance, record)
-        return (None, issues, ()) if issues else (row, (), flags)
+        if not self.checks or issues:
+            return (None, issues, ()) if issues else (row, (), flags)
+        issues, warned = self._semantic_issues(instance, record)
+        return (None, issues, warned) if issues else (row, (), (*flags, *warned))
 
     def _read_back(self, record: Record, answer: Any) -> tuple[Any, list[Issue], Reading]:
         reading = Reading()
@@ -112,16 +153,26 @@ class Judge:
                     issues.append(Issue("semantic", "semantic.verbatim", place, message, found))
         return issues
 
-    def _semantic_issues(self, instance: Any, record: Record) -> list[Issue]:
+    def _semantic_issues(self, instance: Any, record: Record) -> tuple[list[Issue], list[str]]:
+        """What the checks find, and the flags of what they only warn of."""
         issues: list[Issue] = []
-        for check in self.checks:
+        flags: list[str] = []
+        faults = self.faults
+        for number, check in enumerate(self.checks):
             value = instance if isinstance(check, FieldCheck) else self.schema.unwrapped(instance)
             try:
-                issues += run_check(check, value, record)
-            except Exception:  # a check is the user's code; its fault is reported with the record, the run goes on
-                trace = traceback.format_exc(limit=-3)
-                issues.append(Issue("semantic", "check.error", "$", f"the check raised: {trace}"))
-        return issues
+                found = run_check(check, value, record)
+            except Exception as error:  # a check is the user's code; its fault is told with the record, the run goes on
+                issues.append(faults.raised(number, name_of(check), record.key, error))
+                continue
+            if faults.streaks:
+                faults.passed(number)
+            for issue in found:
+                if issue.severity == "warn":
+                    flags.append(f"{issue.code}:{issue.path}")
+                else:
+                    issues.append(issue)
+        return issues, flags
 
 
 def root_of(schema: CompiledSchema) -> Root:

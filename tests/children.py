@@ -118,8 +118,12 @@ def run(order):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     module, _, name = order["maker"].rpartition(".")
     pipeline = getattr(importlib.import_module(module), name)(**order["changes"])
+    options = dict(endpoint=Endpoint(base_url=order["url"]), **order["options"])
     try:
-        extract.run(pipeline, order["source"], out=order["out"], endpoint=Endpoint(base_url=order["url"]))
+        if order["redrive"] is None:
+            extract.run(pipeline, order["source"], out=order["out"], **options)
+        else:
+            extract.redrive(order["out"], pipeline, order["source"], **order["redrive"], **options)
     except extract.RunStopped as error:
         os.write(2, f"{{error}}\\n".encode())
         return 4
@@ -150,10 +154,12 @@ class Nursery:
         self._said = said
 
     def start(self, source: Path, out: Path, server: ScriptedServer, **order: Any) -> int:
-        """Begin a run; its process. Options: maker, failpoint, changes of the pipeline, limits of the process."""
+        """Begin a run; its process. Options: maker, failpoint, changes of the pipeline, limits of the process, options
+        of `extract.run`, and `redrive`: options of that, in place of a run."""
         assert self._process.stdin
         assert self._process.stdout
         defaults = {"maker": "tests.children.small_shards", "failpoint": "", "changes": {}, "limits": {}}
+        defaults |= {"options": {}, "redrive": None}
         wanted = {"source": str(source), "out": str(out), "url": server.base_url, "said": str(self._said)}
         self._process.stdin.write(json.dumps(defaults | wanted | order) + "\n")
         self._process.stdin.flush()

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -28,12 +29,16 @@ from tests.support import item, parts, rows_csv
 ROWS = 24
 CONCURRENCY = 8
 JOURNAL_FILES = {"journal.db", "journal.db-wal", "journal.db-shm"}
+QUARANTINED = 3
+AGAIN = {"prompt": "closer: {{ text }}"}  # of a redrive: all is answered well
 ANEW = {"prompt": "again: {{ text }}"}  # another prompt: finished tables give way to new ones
 
 
 def answer(call: Call) -> Reply:
     """Each seventh record never parses, so that both tables fill."""
     number = int(call.prompt.split()[-1])
+    if call.prompt.startswith(AGAIN["prompt"][:5]):
+        return Reply(completion(item(call)), delay=0.004)
     return Reply(completion("no JSON" if number % 7 == 0 else item(call)), delay=0.004)
 
 
@@ -76,6 +81,42 @@ class Campaign:
         moments = Random(seed)
         for number in range(0, instants, in_a_row):
             self._scene([moments.uniform(0, 0.25) for _ in range(in_a_row)], over=number // in_a_row % 2 == 1)
+
+    def redriven(self, names: Sequence[str], numbers: Sequence[int]) -> None:
+        """A redrive for each failpoint and number, killed there and taken up by another, or by a plain run."""
+        control = self.folder / "redriven"
+        shutil.copytree(self.first, control)
+        assert 0 == self.nursery.run(self.source, control, self.server, redrive=AGAIN), self.nursery.said
+        for name in names:
+            for number in numbers:
+                self._redriven(f"{name}:{number}", parts(control))
+
+    def _redriven(self, death: str, wanted: dict[str, bytes]) -> None:
+        self._scenes += 1
+        out, other = self.folder / f"scene-{self._scenes}", self.folder / f"other-{self._scenes}"
+        shutil.copytree(self.first, out)
+        code = self.nursery.run(self.source, out, self.server, redrive=AGAIN, failpoint=death)
+        self._expect(code in (0, failpoints.EXIT), f"redrive {death}: ended with {code}: {self.nursery.said}")
+        if code == failpoints.EXIT:
+            self.kills += 1
+            self.died.add(death.partition(":")[0])
+        self._check(out, f"redrive {death}")
+        left = QUARANTINED - (fsck(out, self.source).answers - ROWS)
+        shutil.copytree(out, other)
+        self._goes_on(f"redrive {death}: a run", other, 0)
+        for scene in (out, other):
+            self._goes_on(f"redrive {death}: another in {scene.name}", scene, left, redrive=AGAIN)
+            self._expect(wanted == parts(scene), f"redrive {death}: other bytes in {scene.name}")
+            self._expect(not (scene / ".next").exists(), f"redrive {death}: left over in {scene.name}")
+            shutil.rmtree(scene)
+
+    def _goes_on(self, what: str, out: Path, left: int, **options: Any) -> None:
+        """It ends well, and asks so much and no more."""
+        before = len(self.server.calls)
+        code = self.nursery.run(self.source, out, self.server, **options)
+        asked = len(self.server.calls) - before
+        self._expect((0, left) == (code, asked), f"{what}: ended with {code} and {asked} calls: {self.nursery.said}")
+        self._check(out, what)
 
     def _scene(self, deaths: Sequence[str | float], over: bool) -> None:
         self._scenes += 1
@@ -174,11 +215,13 @@ def main(instants: int = 240) -> int:
         def said(what: str) -> None:
             print(f"{what}: {running.line}, {time.monotonic() - begun:.0f} s", flush=True)
 
-        running.at(failpoints.NAMES, (1, 2, 3))
+        running.at(failpoints.OF_RUNS, (1, 2, 3))
         said("every failpoint, three times, fresh and over finished tables")
-        for first in range(0, len(failpoints.NAMES) - 5, 3):
-            running.in_a_row(failpoints.NAMES[first : first + 6])
+        for first in range(0, len(failpoints.OF_RUNS) - 5, 3):
+            running.in_a_row(failpoints.OF_RUNS[first : first + 6])
         said("six in a row")
+        running.redriven(failpoints.NAMES, (1, 2))
+        said("a redrive at every failpoint, twice")
         running.at_random(instants, 1, seed=1)
         running.at_random(instants, 6, seed=2)
         said("random instants")

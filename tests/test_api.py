@@ -496,18 +496,18 @@ def test_a_journal_that_cannot_be_written_stops_the_run(
     source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the same call goes on when there is space again."""
-    from extract import journal
+    from extract.journal import statements
 
-    insert = journal._insert
+    insert = statements.insert
 
-    def full(connection: sqlite3.Connection, entry: Any) -> Any:
+    def full(connection: sqlite3.Connection, *given: Any) -> Any:
         if connection.execute("SELECT count(*) FROM answers").fetchone()[0] >= 4:
             raise sqlite3.OperationalError("database or disk is full")
-        return insert(connection, entry)
+        return insert(connection, *given)
 
     with ScriptedServer(lambda call: Reply(completion(item(call)), delay=0.01)) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(journal, "_insert", full)
+            patch.setattr(statements, "insert", full)
             with pytest.raises(RunDirectoryError, match="disk is full"):
                 run(server, source, out, limits=Limits(concurrency=2))
         assert 30 > len(server.calls)

@@ -113,3 +113,17 @@ def test_limits_that_cannot_be_are_refused(name: str, value: float) -> None:
 
     with pytest.raises(ConfigError, match=rf"Limits\.{name}: "):
         Limits(**{name: value})
+
+
+def test_a_dearer_model_of_the_same_run_counts_with_its_own_price() -> None:
+    """Tokens of one are not tokens of the other, held or spent."""
+    dear = Model(max_tokens=100, input_usd_per_million=10_000, output_usd_per_million=20_000)
+    account = Budget(Limits(max_cost_usd=3), PRICED, {"dear": dear})
+    account.answered(account.hold(10), Usage(10, 5))
+    held = account.hold(10, "dear")  # as it looks 10 tokens in and 100 out: 2.1 USD
+    assert account.has_room(10, 0.0)
+    assert not account.has_room(10, 0.0, "dear")
+    account.answered(held, Usage(10, 200))  # 4.1 USD
+    assert Usage(20, 205) == account.spent
+    with pytest.raises(RunStopped, match=r"4\.1200 USD spent"):
+        account.has_room(10, 0.0)

@@ -92,9 +92,9 @@ def test_a_run_may_end_at_every_durable_step(tmp_path: Path) -> None:
     """Dead before and after each of them, the first time it is passed: `extract fsck` finds nothing wrong and changes
     nothing, no stored answer is asked again, every row is there once, and the bytes are those of an undisturbed run."""
     with campaign(tmp_path) as running:
-        running.at(failpoints.NAMES, (1,), both=False)
+        running.at(failpoints.OF_RUNS, (1,), both=False)
         assert [] == running.faults
-        assert set(failpoints.NAMES) == running.died
+        assert set(failpoints.OF_RUNS) == running.died
 
 
 def test_a_run_may_end_again_and_again_where_it_is_taken_up(tmp_path: Path) -> None:

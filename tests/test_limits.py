@@ -12,7 +12,8 @@ import pytest
 
 from extract.config import Limits, Model, Retry
 from extract.errors import APIError, ErrorClass, RunStopped
-from extract.limits import FIRST_PATIENCE, with_limits
+from extract.gate import FIRST_PATIENCE, Gate
+from extract.limits import with_limits
 from extract.media import MediaError
 from extract.records import ChatRequest, Completion
 from extract.retry import with_retries
@@ -60,9 +61,8 @@ class Scene:
             self.parked[asked.hash] += 1
 
         self.stop.attach()
-        send = with_limits(
-            self.send, self.limits, self.model, self.stop, retry=self.retry, refuse=self.refuse, on_parked=park
-        )
+        gate = Gate(self.limits, self.model, self.stop, retry=self.retry)
+        send = with_limits(self.send, gate, refuse=self.refuse, on_parked=park)
 
         async def sender(asked: ChatRequest) -> Completion:
             try:

@@ -14,6 +14,7 @@ from extract.api import prepare_run
 from extract.client import completion_from
 from extract.config import Limits
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
+from extract.gate import Gate
 from extract.journal import Journal
 from extract.ladder import Ladder
 from extract.limits import with_limits
@@ -63,7 +64,7 @@ class Scene:
                     ladders=[Ladder(question) for question in prepared.questions],
                     judge=judge or prepared.judge,
                     journal=journal,
-                    send=with_limits(journaled(send or self.send, journal, Model()), Limits(), Model(), self.stop),
+                    send=with_limits(journaled(send or self.send, journal, Model()), Gate(Limits(), Model(), self.stop)),
                     model=Model(),
                     tally=tally,
                     stop=self.stop,

@@ -6,7 +6,20 @@ more than --max-failed records quarantined; 4 stopped early, the same command go
 
 from __future__ import annotations
 
-from extract.cli import fsck, look, probe, run, serve
+from extract.cli import evaluate, fsck, look, probe, redrive, run, serve
 from extract.cli.app import EXIT_FAILED_RECORDS, EXIT_STOPPED, EXIT_USAGE, app, main
 
-__all__ = ["EXIT_FAILED_RECORDS", "EXIT_STOPPED", "EXIT_USAGE", "app", "fsck", "look", "main", "probe", "run", "serve"]
+__all__ = [
+    "EXIT_FAILED_RECORDS",
+    "EXIT_STOPPED",
+    "EXIT_USAGE",
+    "app",
+    "evaluate",
+    "fsck",
+    "look",
+    "main",
+    "probe",
+    "redrive",
+    "run",
+    "serve",
+]

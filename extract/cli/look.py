@@ -13,6 +13,7 @@ from extract.cli.options import (
     AsJson,
     Limit,
     Local,
+    OutPath,
     PipelineName,
     Settings,
     SourcePath,
@@ -27,6 +28,7 @@ from extract.errors import ConfigError
 def check(
     name: PipelineName,
     source: SourcePath = None,
+    out: OutPath = None,
     local: Local = False,
     limit: Limit = None,
     settings: Settings = None,
@@ -36,11 +38,15 @@ def check(
     """Find out everything that can be known before paying. Sends nothing."""
     from extract.api import prepare_run
     from extract.loading import load_pipeline
+    from extract.pipeline import default_out
+    from extract.sinks.rundir import account_of, journal_of
     from extract.survey import survey, survey_text
 
     pipeline = split(load_pipeline(name), split_fields).with_settings(given_settings(settings))
     prepared = prepare_run(pipeline, source, local=local, limit=limit)
-    found = survey(prepared, None)
+    root = out or default_out(prepared.pipeline)
+    journal = journal_of(root)
+    found = survey(prepared, journal if journal.exists() else None, account_of(root))
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
@@ -125,10 +131,19 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
         *([f"reasons: {reasons}"] if reasons else []),
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
+        *_money_lines(manifest),
         *([f"{manifest['answered']:,} answers are stored and will not be asked again"] if counts["pending"] else []),
         f"files: {', '.join(f'{run_dir}/{name}' for name in (*folders_of(manifest), 'manifest.json'))}",
     ]
     return "\n".join(lines)
+
+
+def _money_lines(manifest: dict[str, Any]) -> list[str]:
+    """What all runs in the directory have cost, as far as that is known."""
+    from extract.report import unsure_words
+
+    cost, unsure = manifest.get("cost_usd"), unsure_words(manifest.get("ambiguous", 0), manifest.get("unmetered", 0))
+    return [", ".join([*([f"{cost:.4f} USD"] if cost else []), *unsure])] if cost or unsure else []
 
 
 def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:

@@ -26,6 +26,22 @@ SourcePath = Annotated[
 OutPath = Annotated[Path | None, typer.Option("--out", help="Run directory. Default: out/<name of the pipeline>.")]
 Local = Annotated[bool, typer.Option("--local", help="Use the model on this machine: no key, no network.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many records.")]
+JournalPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        help="A file that holds the answers, if not in the run directory; several runs may share it.",
+        metavar="PATH",
+    ),
+]
+ShareLimits = Annotated[
+    Path | None,
+    typer.Option(
+        "--share-limits",
+        help="A file: all runs on this machine that name it keep to one budget. It is made if it is not there.",
+        metavar="PATH",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="model.…, limits.… or retry.… =VALUE; may be given again.", metavar="NAME=VALUE"),

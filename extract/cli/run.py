@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from extract.cli.app import EXIT_FAILED_RECORDS, EXIT_STOPPED, app
+from extract.cli.app import EXIT_FAILED_RECORDS, app
+from extract.cli.asking import progress_for, stoppable
 from extract.cli.options import (
     AsJson,
+    JournalPath,
     KeyColumn,
     Limit,
     Local,
@@ -22,16 +23,15 @@ from extract.cli.options import (
     PromptText,
     SchemaName,
     Settings,
+    ShareLimits,
     SplitFields,
-    chosen,
-    laid_out,
-    split,
 )
-from extract.errors import APIError, RunStopped
+from extract.cli.started import Started
+from extract.errors import ConfigError
 
 if TYPE_CHECKING:
     from extract.pipeline import Prepared
-    from extract.report import OnProgress
+    from extract.report import Report
 
 
 @app.command()
@@ -50,7 +50,19 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be asked and what it may cost; send nothing.")
     ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            min=1,
+            help="With --dry-run: really ask so many records, spread over the source, and estimate the rest from them. "
+            "They are paid, and kept: a run asks them no more.",
+            metavar="N",
+        ),
+    ] = None,
     settings: Settings = None,
+    journal: JournalPath = None,
+    share_limits: ShareLimits = None,
     as_json: AsJson = False,
     max_failed: Annotated[
         int, typer.Option("--max-failed", min=0, help="Quarantined records that are still success.")
@@ -73,33 +85,56 @@ def run(
     """Run a pipeline: ask for each record that has no answer yet, then write table and quarantine."""
     from extract.api import prepare_run
     from extract.api import run as run_pipeline
-    from extract.report import Report
 
-    pipeline, source = chosen(arguments, schema, prompt, key, settings, media)
-    pipeline = split(laid_out(pipeline, children, flat), split_fields)
+    started = Started(
+        words=tuple(arguments),
+        schema=schema,
+        prompt=prompt,
+        media=tuple(media or ()),
+        key=key,
+        settings=tuple(settings or ()),
+        children=children,
+        flat=flat,
+        split_fields=split_fields,
+        limit=limit,
+        local=local,
+    )
+    pipeline, source = started.pipeline()
+    if sample is not None and not dry_run:
+        raise ConfigError("--sample goes with --dry-run", hint="a run of the first records: --limit")
     if dry_run:
-        _dry_run(prepare_run(pipeline, source, local=local, limit=limit), out, as_json)
+        asked = None
+        if sample is not None:
+            from extract.sampling import sample as ask_sample
+
+            with stoppable(as_json), progress_for(quiet) as on_progress:
+                asked = ask_sample(
+                    pipeline,
+                    source,
+                    number=sample,
+                    out=out,
+                    local=local,
+                    limit=limit,
+                    journal=journal,
+                    on_progress=on_progress,
+                    share_limits=share_limits,
+                )
+        _dry_run(prepare_run(pipeline, source, local=local, limit=limit), out, journal, as_json, asked)
         return
-    try:
-        with _progress(quiet) as on_progress:
-            result = run_pipeline(
-                pipeline,
-                source,
-                out=out,
-                local=local,
-                limit=limit,
-                max_failed=max_failed,
-                on_progress=on_progress,
-                approve=None if yes or local else _refuse_unseen_cost,
-            )
-    except (RunStopped, APIError) as error:
-        if as_json and isinstance(error.report, Report):
-            typer.echo(json.dumps(error.report.as_dict(), ensure_ascii=False))
-        raise
-    except KeyboardInterrupt:  # the second one: do not wait for the calls in flight
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        sys.stderr.flush()
-        os._exit(EXIT_STOPPED)
+    with stoppable(as_json), progress_for(quiet) as on_progress:
+        result = run_pipeline(
+            pipeline,
+            source,
+            out=out,
+            local=local,
+            limit=limit,
+            max_failed=max_failed,
+            on_progress=on_progress,
+            approve=None if yes or local else partial(_refuse_unseen_cost, given=journal),
+            journal=journal,
+            started=started.as_dict(),
+            share_limits=share_limits,
+        )
     if as_json:
         typer.echo(json.dumps({**result.report.as_dict(), "out": str(result.path)}, ensure_ascii=False))
     else:
@@ -109,30 +144,22 @@ def run(
         raise typer.Exit(EXIT_FAILED_RECORDS)
 
 
-def _progress(quiet: bool) -> AbstractContextManager[OnProgress]:
-    from extract import progress
-
-    if quiet:
-        return progress.unseen()
-    return progress.on_terminal() if sys.stderr.isatty() else progress.in_log()
-
-
-def _refuse_unseen_cost(prepared: Prepared, root: Path) -> None:
+def _refuse_unseen_cost(prepared: Prepared, root: Path, given: Path | None = None) -> None:
     """Show what a changed prompt, schema or model would ask anew, and go on only when that is wanted.
 
     New and changed records are just asked, and what asks for nothing anew needs no consent. Raises ConfigError.
     """
-    from extract.errors import ConfigError
     from extract.sinks import read_manifest
-    from extract.sinks.rundir import JOURNAL
+    from extract.sinks.rundir import account_of, journal_of
     from extract.survey import plan_text, survey
 
     before = read_manifest(root)
     if before is None or before["fingerprints"].get("pipeline") == prepared.fingerprint:
         return
-    journal = root / JOURNAL
-    found = survey(prepared, journal if journal.exists() else None)
-    if not found["requests"] or not before.get("answered"):
+    journal = journal_of(root, given)
+    found = survey(prepared, journal if journal.exists() else None, account_of(root))
+    has_rows = any(shard.get("ok") for shard in before["shards"])  # perhaps of answers that other runs have paid
+    if not found["requests"] or not (before.get("answered") or has_rows):
         return
     typer.echo(
         f"The prompt, the schema or the model is not that of the tables in {root}.\n{plan_text(found)}", err=True
@@ -141,16 +168,23 @@ def _refuse_unseen_cost(prepared: Prepared, root: Path) -> None:
         raise ConfigError("nothing was asked", hint="--yes goes on; --out writes to another folder")
 
 
-def _dry_run(prepared: Prepared, out: Path | None, as_json: bool) -> None:
+def _dry_run(
+    prepared: Prepared, out: Path | None, given: Path | None, as_json: bool, asked: Report | None = None
+) -> None:
+    """`asked`: what a sample came to that was asked for it."""
     from extract.pipeline import default_out
-    from extract.sinks.rundir import JOURNAL
+    from extract.sinks.rundir import account_of, journal_of
     from extract.survey import survey, survey_text
 
-    journal = (out or default_out(prepared.pipeline)) / JOURNAL
-    found = survey(prepared, journal if journal.exists() else None)
+    root = out or default_out(prepared.pipeline)
+    journal = journal_of(root, given)
+    found = survey(prepared, journal if journal.exists() else None, account_of(root))
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        sample = {"sample": asked.as_dict()} if asked else {}
+        typer.echo(json.dumps(found | sample, ensure_ascii=False))
         return
+    if asked:
+        typer.echo(f"a sample of {asked.records:,} records: {asked.line}")
     typer.echo(survey_text(found))
     if found["first_request"]:
         typer.echo("\nThe first request:")

@@ -58,7 +58,8 @@ class Client:
         finish_optional: bool | None = None,
     ) -> None:
         self._dialect = rules_of(endpoint)
-        self._url = httpx.URL(endpoint.base_url.rstrip("/") + self._dialect.path_for(model))
+        self._base_url = endpoint.base_url.rstrip("/")
+        self._url = self._url_for(model)
         self._headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
@@ -72,6 +73,7 @@ class Client:
         self._limits = limits
         loopback = is_loopback(self._url.host)
         self._transport = transport or default_transport(limits, loopback=loopback, url=self._url)
+        self._lines: dict[str, Line] = {}  # of other models, where they have addresses of their own
         self._line: Line | None = None
         self._unsent: tuple[type[Exception], ...] = _UNSENT
         if isinstance(self._transport, DirectTransport):
@@ -90,17 +92,19 @@ class Client:
         reply: Incoming | None = None
         try:
             if self._line is not None:  # which keeps the time itself
-                reply = await self._line.post(request.body)
+                line = self._line_for(request.tier) if request.tier else self._line
+                reply = await line.post(request.body)
                 return await self._read(reply, request.body)
             async with asyncio.timeout(self._limits.timeout):
-                reply = await self._through_httpx(request.body)
+                reply = await self._through_httpx(request)
                 return await self._read(reply, request.body)
         except InvalidResponseError as error:
             error.may_be_billed = True
             raise
         except (httpx.RequestError, OSError) as error:
-            refused = reply is not None and reply.status != 200
-            raise self._lost(error, may_be_billed=not (refused or isinstance(error, self._unsent))) from error
+            if reply is not None and reply.status != 200:  # no time for its body; the status counts
+                raise error_from(reply.status, reply.headers, b"", dialect=self._dialect) from error
+            raise self._lost(error, may_be_billed=not isinstance(error, self._unsent)) from error
 
     def _lost(self, error: Exception, *, may_be_billed: bool) -> APIError:
         """What became of a request without a whole answer."""
@@ -129,10 +133,21 @@ class Client:
             body = body.replace(quoted, b"***")
         return body
 
-    async def _through_httpx(self, body: bytes) -> HttpxReply:
+    def _url_for(self, model: str) -> httpx.URL:
+        return httpx.URL(self._base_url + self._dialect.path_for(model))
+
+    def _line_for(self, model: str) -> Line:
+        """The line to another model than the first: the same one, unless the model is in the path."""
+        if model not in self._lines:
+            assert isinstance(self._transport, DirectTransport)  # noqa: S101  # else there are no lines
+            self._lines[model] = self._transport.line(self._url_for(model), self._headers, self._limits)
+        return self._lines[model]
+
+    async def _through_httpx(self, asked: ChatRequest) -> HttpxReply:
         timeout = {"connect": self._limits.connect_timeout, "pool": None}
         timeout |= {"read": self._limits.timeout, "write": self._limits.timeout}
-        request = httpx.Request("POST", self._url, headers=self._headers, content=body, extensions={"timeout": timeout})
+        url = self._url_for(asked.tier) if asked.tier else self._url
+        request = httpx.Request("POST", url, headers=self._headers, content=asked.body, extensions={"timeout": timeout})
         response = await self._transport.handle_async_request(request)
         response.request = request
         return HttpxReply(response)
@@ -192,11 +207,8 @@ class Client:
             try:
                 while len(body) < MAX_ERROR and (chunk := await chunks.next()):
                     body += chunk
-            except (APIError, httpx.DecodingError):  # packed as nobody can read: the status counts
-                pass
-            except (httpx.RequestError, OSError):
-                if not body:
-                    raise
+            except (APIError, httpx.RequestError, OSError):
+                pass  # packed as nobody can read, or broken off: the status counts
         longest = max(map(len, self._quoted), default=0)
         return self._without_key(bytes(body))[: -longest or None] if chunks.more else self._without_key(bytes(body))
 

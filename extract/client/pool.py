@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import httpx
 
-from extract.client.dial import dial, trust
+from extract.client.dial import Names, dial, trust
 from extract.client.packings import Unpacker, unpacker_of
 from extract.client.wire import BUFFER, Connection
 from extract.config import Limits
@@ -233,6 +233,7 @@ class Pool:
         self._most = most
         self._is_secure = scheme == "https"
         self._context: ssl.SSLContext | None = None
+        self._names = Names()
         self._buffer = memoryview(bytearray(BUFFER))
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -287,7 +288,7 @@ class Pool:
             async with asyncio.timeout(seconds):
                 if self._is_secure and self._context is None:
                     self._context = trust()
-                return await dial(self._connection, self._host, self._port, self._context)
+                return await dial(self._connection, self._host, self._port, self._context, self._names)
         except TimeoutError as error:
             said = f"no connection within {seconds:g} s" if seconds is not None else "no connection"
             raise httpx.ConnectTimeout(f"{said}: {error}" if str(error) else said) from error
@@ -313,6 +314,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """End all."""
+        self._names.close()
         self._all_lost = asyncio.Event()
         if not self._open or self._loop is not asyncio.get_running_loop():
             return

@@ -325,7 +325,12 @@ def _usage(usage: Any) -> Usage:
         return Usage()
     given, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
     made = _count(usage.get("completion_tokens"))
-    return Usage(input_tokens=given, output_tokens=max(made, total - given))
+    output, cached, thinking = max(made, total - given), 0, max(0, total - given - made)
+    if (of_input := usage.get("prompt_tokens_details")) and isinstance(of_input, dict):
+        cached = min(given, _count(of_input.get("cached_tokens")))
+    if (of_output := usage.get("completion_tokens_details")) and isinstance(of_output, dict):
+        thinking = min(output, max(thinking, _count(of_output.get("reasoning_tokens"))))
+    return Usage(given, output, cached, thinking)
 
 
 def _count(value: Any) -> int:

@@ -27,16 +27,16 @@ class Tokens:
     """A bucket that fills at a steady rate. One call may take more than is there; the next ones wait for it."""
 
     def __init__(self, per_second: float, now: float) -> None:
-        self.level = self._size = per_second  # one second's worth
+        self.level = self.size = per_second  # one second's worth
         self._per_second = per_second
         self._filled = now
 
     def wait(self, now: float, tokens: float) -> float:
-        level = min(self._size, self.level + (now - self._filled) * self._per_second)
-        return (min(tokens, self._size) - level) / self._per_second
+        level = min(self.size, self.level + (now - self._filled) * self._per_second)
+        return (min(tokens, self.size) - level) / self._per_second
 
     def take(self, now: float, tokens: float) -> None:
-        self.level = min(self._size, self.level + (now - self._filled) * self._per_second) - tokens
+        self.level = min(self.size, self.level + (now - self._filled) * self._per_second) - tokens
         self._filled = now
 
 

@@ -27,6 +27,8 @@ PAUSE_MOST = 30.0  # seconds: half of the longest window in use, a minute
 GRACE = 2.0  # times a refusal takes: the first call after a pause goes ahead by this much
 GRACE_MOST = 1.0  # seconds
 
+CALM = 10.0  # seconds since a call was refused for its rate, after which there may be some to spare
+
 
 class Controller:
     """Tells when a call may begin. `may_start`, then at once `started`; `finished` when the call has ended."""
@@ -60,6 +62,7 @@ class Controller:
         self._refusal = 0.0  # the same, of refusals
         self._ended = now  # when the last call did
         self._limited_since: float | None = None  # nothing was served since
+        self._refused_at = -math.inf  # a call was, for its rate
         self._is_free = self._requests is None and self._tokens is None
 
     def may_start(self, now: float, tokens: float = 0, *, retry: bool = False) -> float:
@@ -116,6 +119,7 @@ class Controller:
             self._window = float(self._first)
         self._noise.end(isinstance(end, Limited))
         if isinstance(end, Limited):
+            self._refused_at = now
             self._settle(ticket, 0)
             self._refuse(ticket, now, end.retry_after)
             return Verdict.PARK
@@ -129,6 +133,36 @@ class Controller:
     def is_open(self) -> bool:
         """Whether there is an outage: one call at a time looks whether it is over."""
         return self._breaker.is_open
+
+    def is_calm(self, now: float) -> bool:
+        """Whether all is well, and has been for a while: calls that need not be made may be."""
+        is_well = not (self._breaker.is_open or self._ration.is_engaged)
+        return is_well and now >= max(self._pause_until, self._refused_at + CALM)
+
+    def abandoned(self, calls: int, now: float, *, probe: bool) -> None:
+        """So many calls end that nobody will ever tell of; whether one of them was to look after an outage."""
+        self.in_flight -= calls
+        if probe:
+            self._breaker.forget(Ticket(now, 0, self._epoch, 0, 0, probe=True), now)
+
+    def alone_again(self, now: float) -> None:
+        """Nobody has made a call for a while: what an outage and failed calls said is old."""
+        self._breaker = Breaker(self.rules, self._jitter)
+        self._ration = Ration(now)
+        self._limited_since = None
+
+    def most_in_flight(self, now: float) -> int:
+        """Calls in flight that are allowed now, pauses and pace aside."""
+        return min(math.ceil(self._window), self._cap.calls(now))
+
+    def rate(self, now: float, tokens: float) -> float:
+        """Calls per second that may begin, if all use as many tokens; infinite where nothing limits them."""
+        found = self.pace(now)
+        if self.rules.requests_per_minute:
+            found = min(found, self.rules.requests_per_minute / 60)
+        if self.rules.tokens_per_minute:
+            found = min(found, self.rules.tokens_per_minute / 60 / max(1.0, tokens))
+        return found
 
     @property
     def window(self) -> float:

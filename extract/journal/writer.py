@@ -8,31 +8,35 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from extract.disk import told
 from extract.errors import ExtractError, RunDirectoryError
 from extract.failpoints import failpoint
+from extract.journal import statements
 from extract.journal.entries import Answer, Entry
 from extract.journal.file import connect
+from extract.journal.patience import patiently
 
 GROUP = 256  # answers in one commit at most; fewer wait in line behind a slow disk when they share its fsync
-WINDOW = 0.005  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
-
-Insert = Callable[[sqlite3.Connection, Sequence[Entry]], list[Answer | None]]
+WINDOW = 0.002  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
+WINDOWS = 3  # of them at most, while CROWD entries come in each
+CROWD = 16
 
 
 class Writer:
-    """Writes what is put into its queue; `insert` makes rows of a group and tells what became of each entry."""
+    """Writes what is put into its queue. `account`: on which calls are booked, besides the totals."""
 
-    def __init__(self, path: Path, insert: Insert) -> None:
+    def __init__(self, path: Path, account: str | None = None) -> None:
         """Open the file and start. Raises RunDirectoryError when it is no journal or cannot be used."""
         self.connection = connect(path)
         self.connection.isolation_level = None
+        self.account = account
+        self.is_disturbed = False  # another process has written since
         self._path = path
-        self._insert = insert
+        self._version = self._data_version()
         self._failure: ExtractError | None = None  # of a note that nobody waits for; the next caller hears of it
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name="extract-journal", daemon=True)
@@ -62,26 +66,28 @@ class Writer:
                 self._commit(group)
 
     def _next_group(self) -> tuple[list[Entry], bool]:
-        """Waits for an entry, then takes what comes within the window."""
-        group: list[Entry] = []
-        deadline = None
-        while len(group) < GROUP:
-            try:
-                entry = self._queue.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
+        """Waits for an entry, then takes what comes within the window; the next windows too while much comes."""
+        group = [self._queue.get()]
+        for _ in range(WINDOWS):
+            before = len(group)
+            if group[-1] is not None:
+                time.sleep(WINDOW)  # and not a waiting for each entry, which would take the loop's turns
+            while group[-1] is not None and len(group) < GROUP:
+                try:
+                    group.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            if len(group) < before + CROWD:
                 break
-            if entry is None:
-                return group, True
-            group.append(entry)
-            deadline = deadline or time.monotonic() + WINDOW
-        return group, False
+        return [entry for entry in group if entry is not None], group[-1] is None
 
     def _commit(self, group: Sequence[Entry]) -> None:
         """One transaction for the group; then each waiting caller gets its answer or the error."""
         answers: list[Answer | None] = [None] * len(group)
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
-            answers = self._insert(self.connection, group)
+            patiently(lambda: self.connection.execute("BEGIN IMMEDIATE"))
+            self.is_disturbed = self.is_disturbed or self._data_version() != self._version
+            answers = statements.insert(self.connection, group, self.account)
             failpoint("journal.commit.before")
             self.connection.execute("COMMIT")
             failpoint("journal.commit.after")
@@ -93,6 +99,10 @@ class Writer:
         _settle(group, answers, self._failure)
         if any(entry.done for entry in group):
             self._failure = None
+
+    def _data_version(self) -> int:
+        """A number that changes when others write, and not when we do."""
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 def _failure_of(error: Exception, path: Path) -> ExtractError:

@@ -7,13 +7,13 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from extract.media import images, pdfs, sound
+from extract.media import images, layers, pdfs, sound
 from extract.media.files import digest_below, read_below, too_large
 from extract.media.pages import joined
 from extract.media.part import Kept, MediaError, Part, digest_of
@@ -42,6 +42,7 @@ class Attachments:
     root: Path | None = None
     allowed: Allowed = is_public  # addresses that may be fetched from
     kept: Kept = field(default_factory=Kept, repr=False, compare=False)
+    looks_below: bool = False  # for text of PDFs that their pages do not show
 
     @property
     def have_text(self) -> bool:
@@ -105,9 +106,26 @@ class Attachments:
         return [_whole(blob, data, mime, flags)]
 
     def _of_pdf(self, media: Media, blob: _Blob, data: bytes, flags: tuple[str, ...]) -> list[Part]:
-        mime = "application/pdf"
         count = pdfs.count_pages(data, media.max_pages if media.pages is None else 10 * media.max_pages)
-        pages = _chosen(media, count)
+        made = self._of_pages(media, blob, data, _chosen(media, count), count, flags)
+        if self.looks_below and media.as_ != "images":  # of a picture of a page a model sees what anyone sees
+            hidden = self._hidden(data, _chosen(media, count))
+            made = [replace(part, hidden=hidden) for part in made]
+        return made
+
+    def _hidden(self, data: bytes, pages: Sequence[int]) -> str:
+        """What the pages hold and do not show; kept for a while, since the same file may be looked at again."""
+        name = f"hidden {digest_of(data)} {','.join(map(str, pages))}"
+        kept = self.kept.take(name)
+        if kept is None:
+            kept = layers.hidden_text(data, pages).encode("utf-8", "replace")
+            self.kept.put(name, kept)
+        return kept.decode()
+
+    def _of_pages(  # one of them more than six
+        self, media: Media, blob: _Blob, data: bytes, pages: Sequence[int], count: int, flags: tuple[str, ...]
+    ) -> list[Part]:
+        mime = "application/pdf"
         if media.as_ == "text":
             return [_text_part(data, pages, count, media, flags)]
         if media.as_ == "images":
@@ -259,6 +277,14 @@ def _chosen(media: Media, count: int) -> Sequence[int]:
     return pages
 
 
+def _name(data: bytes, texts: Sequence[str]) -> str:
+    """A name for a file that is made of its digest, and that none of its texts holds."""
+    digest = digest_of(data)
+    while any(digest[:8] in text.casefold() for text in texts):
+        digest = digest_of(digest.encode())
+    return digest[:8]
+
+
 def _text_part(data: bytes, pages: Sequence[int], count: int, media: Media, flags: tuple[str, ...]) -> Part:
     """The text of a PDF between lines that it cannot forge, for they name its digest."""
     texts = pdfs.page_texts(data, pages)
@@ -266,7 +292,7 @@ def _text_part(data: bytes, pages: Sequence[int], count: int, media: Media, flag
         raise MediaError("media.no_text", "the PDF has no text, only pictures")
     if not all(texts):
         flags = (*flags, "media.page_without_text")
-    text = joined(((number + 1, text) for number, text in zip(pages, texts, strict=True)), digest_of(data)[:8], count)
+    text = joined(((number + 1, text) for number, text in zip(pages, texts, strict=True)), _name(data, texts), count)
     encoded = text.encode("utf-8", "replace")
     if len(encoded) > media.max_bytes:
         raise too_large(len(encoded), media.max_bytes)

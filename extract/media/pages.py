@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _NAME = re.compile(r"--- file ([0-9a-f]+), page ")
 
@@ -12,6 +12,16 @@ def joined(pages: Iterable[tuple[int, str]], name: str, count: int) -> str:
     """One text of pages, each with its number from 1; `name` is a digest, `count` says how many the file has."""
     lines = [line for number, text in pages for line in (f"--- file {name}, page {number} of {count} ---", text)]
     return "\n".join([*lines, f"--- end of file {name} ---"])
+
+
+def changed(text: str, change: Callable[[str], str]) -> str:
+    """The joined text with each page changed, and the lines between them as they are."""
+    name = _NAME.match(text)
+    if name is None:
+        return change(text)
+    line = rf"(^--- (?:file {name[1]}, page \d+ of \d+|end of file {name[1]}) ---$)"
+    pieces = re.split(line, text, flags=re.MULTILINE)  # text, line, text, …
+    return "".join(piece if number % 2 else change(piece) for number, piece in enumerate(pieces))
 
 
 def parted(text: str) -> tuple[str, list[tuple[int, int]]]:

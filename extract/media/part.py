@@ -7,10 +7,11 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Self
 
+from extract.media.pages import changed
 from extract.records import Issue, short
 
 _SCHEME = "x-media:"
@@ -45,6 +46,15 @@ class Part:
     url: str | None = None
     text: str | None = None
     make: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+    hidden: str = field(default="", compare=False)  # text that its pages do not show, where that was looked for
+
+    def with_text(self, change: Callable[[str], str]) -> Part:
+        """The part with its text changed, page by page; the lines that stand around the pages stay."""
+        if self.text is None:
+            return self
+        text = changed(self.text, change)
+        encoded = text.encode("utf-8", "surrogatepass")
+        return replace(self, text=text, size=len(encoded), digest=digest_of(encoded))
 
     @property
     def placeholder(self) -> str:

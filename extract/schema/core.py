@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic_core import SchemaValidator, core_schema
 
 from extract.errors import SchemaError
+from extract.evidence import EVIDENCE, Evidence
 from extract.records import path_to
 from extract.schema.shapes import JsonSchema, Kind, Shape
 from extract.verbatim import VERBATIM, Verbatim
@@ -140,3 +141,7 @@ def definitions_of(core: Mapping[str, Any]) -> Iterator[Any]:
 
 def verbatim_of(core: Mapping[str, Any]) -> Verbatim | None:
     return (core.get("metadata") or {}).get(VERBATIM)
+
+
+def evidence_of(core: Mapping[str, Any]) -> Evidence | None:
+    return (core.get("metadata") or {}).get(EVIDENCE)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from extract.evidence import Evidence
 from extract.verbatim import Target, Verbatim
 
 JsonSchema = dict[str, Any]
@@ -100,6 +101,7 @@ class Shape:
     naive: bool = False  # of a datetime: without zone
     encoded: bool = False  # of bytes: Pydantic itself reads the base64 text
     verbatim: Verbatim | None = None
+    evidence: Evidence | None = None  # what is asked of the source for the value
     python: type | None = None  # class of an object (dict: by item), container of a list, class of an enum
     roots: int = 0  # RootModels around the value
     root: type | None = None  # class of the outermost of them

@@ -22,6 +22,7 @@ from extract.schema.core import (
     TypeReading,
     computed_of,
     container_of,
+    evidence_of,
     is_json_value,
     is_switched,
     json_names,
@@ -95,7 +96,8 @@ class _Reader:
         shape = self._shape(node, cores, path, above)
         shape = replace(shape, description=node.get("description") or shape.description)
         root = next((core["cls"] for core in reversed(cores) if core.get("root_model")), shape.root)
-        shape = replace(shape, core=cores[-1] if cores else None, root=root)
+        evidence = next((asked for core in cores if (asked := evidence_of(core))), shape.evidence)
+        shape = replace(shape, core=cores[-1] if cores else None, root=root, evidence=evidence)
         return bound(shape, mark, path) if mark else shape
 
     def _resolved(self, node: JsonSchema, above: tuple[str, ...]) -> tuple[JsonSchema, tuple[str, ...]]:

@@ -2,7 +2,17 @@
 
 from extract.sinks.nested import Layout, label_of
 from extract.sinks.rundir import RunDirectory, Shard, children_of, folders_of, read_manifest, write_manifest
-from extract.sinks.shards import EVIDENCE, QUARANTINE, TABLE, ShardWriter, count_rows, folder_of, read_rows, read_shards
+from extract.sinks.shards import (
+    EVIDENCE,
+    QUARANTINE,
+    TABLE,
+    ShardWriter,
+    count_rows,
+    each_shard,
+    folder_of,
+    read_rows,
+    read_shards,
+)
 
 __all__ = [
     "EVIDENCE",
@@ -14,6 +24,7 @@ __all__ = [
     "ShardWriter",
     "children_of",
     "count_rows",
+    "each_shard",
     "folder_of",
     "folders_of",
     "label_of",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,22 @@ _TEXT = pa.large_string()
 def write_csv(path: Path, table: pa.Table, neutralise: bool) -> None:
     """One line of names, then a line a row. Raises ArrowInvalid for what has no text, such as the year 10000."""
     with open(path, "w", encoding="utf-8", newline="") as file:
-        file.write(",".join(map(_quoted, table.column_names)) + "\n")
-        for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
-            cells = [_cells(column, neutralise) for column in batch.columns]
-            comma = pa.scalar(",", _TEXT)
-            lines = pc.binary_join_element_wise(*cells, comma, null_handling="replace", null_replacement="")
-            file.writelines(f"{line}\n" for line in lines.to_pylist())
+        file.write(csv_head(table.schema))
+        file.writelines(csv_rows(table, neutralise))
+
+
+def csv_head(schema: pa.Schema) -> str:
+    """The line of names."""
+    return ",".join(map(_quoted, schema.names)) + "\n"
+
+
+def csv_rows(table: pa.Table, neutralise: bool) -> Iterator[str]:
+    """The lines of the rows, many at a time. Raises ArrowInvalid as above."""
+    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        cells = [_cells(column, neutralise) for column in batch.columns]
+        comma = pa.scalar(",", _TEXT)
+        lines = pc.binary_join_element_wise(*cells, comma, null_handling="replace", null_replacement="")
+        yield "".join(f"{line}\n" for line in lines.to_pylist())
 
 
 def read_csv(path: Path, schema: pa.Schema | None, neutralised: bool) -> pa.Table:

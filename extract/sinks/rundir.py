@@ -8,6 +8,7 @@ complete; until then readers see the old ones.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from typing import Any
 from extract.disk import pausing, told
 from extract.errors import RunDirectoryError
 from extract.failpoints import failpoint
-from extract.sinks.files import remove_temps, sync_folder, write_whole
+from extract.sinks.files import TEMP_SUFFIX, remove_temps, sync_folder, write_whole
 from extract.sinks.shards import EVIDENCE, QUARANTINE, TABLE
 
 MANIFEST = "manifest.json"
@@ -31,6 +32,7 @@ NEXT = ".next"
 OLD = ".old"
 FORMAT = 1
 
+_HALF = f".{MANIFEST}{TEMP_SUFFIX}"  # the first manifest of a run whose journal is elsewhere
 _OWN = (TABLE, QUARANTINE)  # folders of every run
 _CHILD = re.compile(rf"{TABLE}\.[^/\0]+")
 _PART = re.compile(r"\.?part-\d{5,}\.(parquet|csv)(\.tmp)?")
@@ -46,6 +48,7 @@ class Shard:
     reasons: Mapping[str, int] = field(default_factory=dict)
     unanswered: int = 0  # quarantined without any answer; a later run asks for them again
     sizes: Sequence[int] = ()  # bytes of its file in each of the manifest's folders
+    efforts: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # see report.Efforts
 
     @property
     def records(self) -> int:
@@ -60,10 +63,12 @@ class RunDirectory:
     """A locked run directory. Raises RunDirectoryError when another run has it, or when it is not ours; DiskPause,
     here and in all that changes it, when the disk refuses for now."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, journal: Path | None = None) -> None:
+        """`journal`: where it is, if not in the directory."""
         self.path = path
+        self._journal = journal
         try:
-            _refuse_foreign(path)
+            _refuse_foreign(path, journal)
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(path / LOCK)
         except OSError as error:
@@ -96,7 +101,26 @@ class RunDirectory:
 
     @property
     def journal_path(self) -> Path:
-        return self.path / JOURNAL
+        """Where the journal stands. Raises RunDirectoryError for one that the tables do not rest on."""
+        return journal_of(self.path, self._journal)
+
+    @property
+    def account(self) -> str:
+        """What names this directory in a journal that others share."""
+        return account_of(self.path)
+
+    def root_anew(self) -> Path:
+        """An empty place beside the finished tables, where those grow that shall take their place."""
+        self.clear()
+        with pausing(self.path):
+            (self.path / NEXT).mkdir()
+            failpoint("next.made")
+        return self.path / NEXT
+
+    def clear(self) -> None:
+        """Remove what an earlier run has left of tables that should have taken the place of these."""
+        with pausing(self.path):
+            self._drop(NEXT)
 
     def root_for(self, fingerprints: Mapping[str, str], again: bool) -> tuple[Path, list[Shard], bool]:
         """Where this run's tables grow, the shards that are there already, and whether all is done.
@@ -111,7 +135,9 @@ class RunDirectory:
         if here is None or (here["fingerprints"] == fingerprints and not here["complete"]):
             self._drop(NEXT)
             return self.path, _shards(self.path, here), False
-        if here["fingerprints"] == fingerprints and _whole(self.path, here) and not (again and _unanswered(here)):
+        if waiting is not None and waiting["fingerprints"] == fingerprints and waiting.get("redrive"):
+            return self.path / NEXT, _shards(self.path / NEXT, waiting), False
+        if here["fingerprints"] == fingerprints and is_whole(self.path, here) and not (again and _unanswered(here)):
             self._drop(NEXT)
             return self.path, _shards(self.path, here), True
         if not here["shards"]:  # another run that came to nothing: no table to keep
@@ -119,10 +145,7 @@ class RunDirectory:
             return self.path, [], False
         if waiting is not None and waiting["fingerprints"] == fingerprints:
             return self.path / NEXT, _shards(self.path / NEXT, waiting), False
-        self._drop(NEXT)
-        (self.path / NEXT).mkdir()
-        failpoint("next.made")
-        return self.path / NEXT, [], False
+        return self.root_anew(), [], False
 
     def put_in_place(self) -> None:
         """The finished tables in `.next` take the place of the old ones. Taken up again after a crash."""
@@ -178,6 +201,40 @@ class RunDirectory:
             shutil.rmtree(self.path / name)
 
 
+def journal_of(path: Path, given: Path | None = None) -> Path:
+    """The journal of a run directory: as given, else as its manifest says, else in the directory itself.
+
+    Raises RunDirectoryError for one that its tables do not rest on.
+    """
+    own = path / JOURNAL
+    manifest = read_manifest(path) or read_manifest(path / NEXT) or {}
+    told = manifest.get("journal")
+    named = Path(told) if isinstance(told, str) else None
+    if given is None or (named is not None and _is_same(given, named)):
+        if named is not None and not named.exists():
+            hint = "bring it back, or say where it is now: --journal"
+            raise RunDirectoryError(f"{named} is not there, and the tables in {path} rest on it", hint=hint)
+        return named or own
+    for other in (own, named):
+        if other is not None and other.exists() and not _is_same(given, other):
+            hint = "leave --journal out, or name another folder with --out"
+            raise RunDirectoryError(f"the tables in {path} rest on the journal {other}", hint=hint)
+    return own if _is_same(given, own) else given.absolute()
+
+
+def account_of(path: Path) -> str:
+    """What names a run directory in a journal that others share; the same after its manifest was lost."""
+    for root in (path, path / NEXT):
+        name = (read_manifest(root) or {}).get("run")
+        if isinstance(name, str):
+            return name
+    return hashlib.blake2b(os.fsencode(path.resolve()), digest_size=8).hexdigest()
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.abspath(one) == os.path.abspath(other) or (one.exists() and other.exists() and one.samefile(other))
+
+
 def read_manifest(root: Path) -> dict[str, Any] | None:
     """The manifest of a run, None where there is none. Raises RunDirectoryError for one that is damaged or newer."""
     path = root / MANIFEST
@@ -230,7 +287,7 @@ def remove_tables(root: Path) -> None:
         shutil.rmtree(root / name, ignore_errors=True)
 
 
-def _refuse_foreign(path: Path) -> None:
+def _refuse_foreign(path: Path, journal: Path | None) -> None:
     if path.exists() and not path.is_dir():
         raise RunDirectoryError(f"{path} is a file", hint="name another folder with --out")
     children = (item.name for item in path.glob(f"{TABLE}.*"))
@@ -238,11 +295,18 @@ def _refuse_foreign(path: Path) -> None:
         if (path / name).is_symlink():  # it could lead anywhere, and what is there would be overwritten
             raise RunDirectoryError(f"{path / name} is a symbolic link", hint="name another folder with --out")
     if path.is_dir() and not (path / MANIFEST).exists() and not (path / JOURNAL).exists():
-        foreign = sorted(item.name for item in path.iterdir() if item.name != LOCK)
+        foreign = sorted(item.name for item in path.iterdir() if item.name not in (LOCK, _HALF))
+        if journal is not None and foreign and (path / LOCK).exists() and all(_holds_shards(path / n) for n in foreign):
+            return  # its manifest was removed, so that the tables are made anew
         if foreign:
             raise RunDirectoryError(
                 f"{path} holds {foreign[0]!r} and is no run directory", hint="name another folder with --out"
             )
+
+
+def _holds_shards(folder: Path) -> bool:
+    is_named = folder.name in (*_OWN, EVIDENCE) or _CHILD.fullmatch(folder.name)
+    return bool(is_named) and folder.is_dir() and all(_PART.fullmatch(name) for name in os.listdir(folder))
 
 
 def _locked(path: Path) -> int:
@@ -276,6 +340,11 @@ def _shards(root: Path, manifest: Mapping[str, Any] | None) -> list[Shard]:
     return found
 
 
+def shards_of(root: Path) -> list[Shard]:
+    """The committed shards below `root`."""
+    return _shards(root, read_manifest(root))
+
+
 def _sizes(root: Path, folders: Sequence[str], part: str) -> list[int] | None:
     try:
         return [(root / folder / part).stat().st_size for folder in folders]
@@ -304,7 +373,7 @@ def _folders(root: Path) -> Sequence[str]:
     return (*_OWN, *sorted(ours))
 
 
-def _whole(root: Path, manifest: Mapping[str, Any]) -> bool:
+def is_whole(root: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether every shard that the manifest speaks of is there, undamaged as far as its size tells."""
     return len(_shards(root, manifest)) == len(manifest["shards"])
 

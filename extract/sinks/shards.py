@@ -1,10 +1,12 @@
-"""Outcomes → one shard of the table, of its child tables and of the quarantine, as Parquet or CSV."""
+"""Outcomes → one shard of the table, of its child tables and of the quarantine, as Parquet or CSV.
+
+A shard grows slice by slice: outcomes are many Python objects, and what they come to in the files is a tenth of that.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 from extract.errors import ConfigError, RunDirectoryError
 from extract.records import Outcome
 from extract.schema import CompiledSchema
-from extract.sinks.csv_file import check_csv, read_csv, write_csv
+from extract.sinks.csv_file import check_csv, csv_head, csv_rows, read_csv
 from extract.sinks.files import write_whole
 from extract.sinks.nested import Layout, label_of, typed
 from extract.sources import Source
@@ -25,6 +27,8 @@ UNWRITABLE = (pa.ArrowException, UnicodeError, OverflowError, TypeError, ValueEr
 TABLE = "table"
 QUARANTINE = "quarantine"
 EVIDENCE = "evidence"
+
+Slice = Mapping[str, Any]  # by folder a table, or the lines of a CSV file; those without rows are left out
 
 _ABOUT_THE_CALL = pa.schema(
     [
@@ -37,6 +41,7 @@ _ABOUT_THE_CALL = pa.schema(
         pa.field("_request", pa.string()),
     ]
 )
+_CONFIDENCE = "_confidence"
 _REASONING = pa.field("_reasoning", pa.string())
 _EVIDENCE = pa.schema(
     [
@@ -48,8 +53,12 @@ _EVIDENCE = pa.schema(
         pa.field("score", pa.float64()),
         pa.field("url", pa.string()),
         pa.field("title", pa.string()),
+        pa.field("column", pa.string()),
+        pa.field("how", pa.string()),
+        pa.field("supported", pa.bool_()),
     ]
 )
+_PLACE = ("path", "quote", "start", "end", "page", "score", "column", "how", "supported")
 _ABOUT_THE_FAILURE = ("reason", "stage", "path", "message", "value")
 
 
@@ -66,11 +75,19 @@ class ShardWriter:
     children: bool = False  # lists and maps in tables of their own
     flat: bool = False  # structs as columns
     evidence: bool = False  # what the rows rest on, in a table of its own
-    reasoning: bool = False  # the model's thoughts, as the last column
+    reasoning: bool = False  # the model's thoughts, as a column
+    confidence: Sequence[str] = ()  # fields of which is told how far several answers agree, as the last column
 
-    def write(self, number: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    def slice(self, outcomes: Sequence[Outcome]) -> Slice:
+        """What these outcomes are in the files. Raises one of UNWRITABLE for what no file can hold."""
+        return {folder: self._content(table) for folder, table in self._rows(outcomes)}
+
+    def write(self, number: int, slices: Sequence[Slice]) -> tuple[int, ...]:
         """Shard `number` of each of the `folders`, any of which may be without rows; their bytes."""
-        sizes = {folder: self._write(folder, number, table) for folder, table in self._files(outcomes)}
+        sizes = {}
+        for folder, schema in self._schemas.items():
+            content = [found[folder] for found in slices if folder in found]
+            sizes[folder] = self._write(folder, number, schema, content)
         return tuple(sizes[folder] for folder in self.folders)
 
     def check(self) -> None:
@@ -91,9 +108,7 @@ class ShardWriter:
     def fits(self, outcome: Outcome) -> bool:
         """Whether this outcome by itself can be written."""
         try:
-            for _, table in self._files([outcome]):
-                if self.format == "csv":
-                    write_csv(Path(os.devnull), table, self.neutralise_formulas)
+            self.slice([outcome])
         except UNWRITABLE:
             return False
         return True
@@ -117,8 +132,10 @@ class ShardWriter:
         types = self.source.arrow_types
         key = pa.field(self.source.key_name, self.source.key_type, nullable=False)
         passed = [pa.field(name, types[name]) for name in self.columns if name != self.source.key]
-        thoughts = [_REASONING] if self.reasoning else []
-        return pa.schema([key, *passed, *self.schema.arrow_schema, *_ABOUT_THE_CALL, *thoughts])
+        more = [_REASONING] if self.reasoning else []
+        if self.confidence:
+            more.append(pa.field(_CONFIDENCE, pa.struct([pa.field(name, pa.float64()) for name in self.confidence])))
+        return pa.schema([key, *passed, *self.schema.arrow_schema, *_ABOUT_THE_CALL, *more])
 
     @cached_property
     def quarantine_schema(self) -> pa.Schema:
@@ -145,6 +162,8 @@ class ShardWriter:
         for page in outcome.completion.sources if outcome.completion else ():
             place = {"start": page.start, "end": page.end, "url": _clean(page.url), "title": _clean(page.title)}
             yield {"key": outcome.record.key, "path": "$", **place}
+        for found in outcome.evidence:
+            yield {"key": outcome.record.key, **{name: _clean(getattr(found, name)) for name in _PLACE}}
 
     def _table_row(self, outcome: Outcome) -> dict[str, Any]:
         completion = outcome.completion
@@ -159,6 +178,8 @@ class ShardWriter:
         }
         if self.reasoning:
             call["_reasoning"] = _clean(completion.reasoning) if completion else None
+        if self.confidence:
+            call[_CONFIDENCE] = outcome.confidence
         passed = {name: outcome.record[name] for name in self.columns}
         return {self.source.key_name: outcome.record.key, **passed, **(outcome.row or {}), **call}
 
@@ -181,30 +202,44 @@ class ShardWriter:
         names = _beside(self.source.columns, set(own))
         return clean | {name: outcome.record.get(column) for column, name in names.items()}
 
-    def _files(self, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, pa.Table]]:
-        """Folder and content: children first, so that a parent that is there has them."""
-        passed = [self._table_row(item) for item in outcomes if item.ok]
-        failed = [self._quarantine_row(item) for item in outcomes if not item.ok]
-        parts = self.layout.split(pa.Table.from_pylist(passed, schema=self.table_schema))
-        for path in reversed(parts):
-            yield folder_of(path), parts[path]
-        if self.evidence:
-            found = [row for item in outcomes if item.ok for row in self._evidence_rows(item)]
-            yield EVIDENCE, pa.Table.from_pylist(found, schema=self.evidence_schema)
-        yield QUARANTINE, pa.Table.from_pylist(failed, schema=self.quarantine_schema)
+    @cached_property
+    def _schemas(self) -> dict[str, pa.Schema]:
+        """By folder; children first, so that a parent that is there has them."""
+        tables = {folder_of(path): schema for path, schema in reversed(self.layout.schemas.items())}
+        evidence = {EVIDENCE: self.evidence_schema} if self.evidence else {}
+        return {**tables, **evidence, QUARANTINE: self.quarantine_schema}
 
-    def _write(self, folder: str, number: int, table: pa.Table) -> int:
+    def _rows(self, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, pa.Table]]:
+        """Folder and rows, where there are any."""
+        passed = [item for item in outcomes if item.ok]
+        if passed:
+            rows = pa.Table.from_pylist([self._table_row(item) for item in passed], schema=self.table_schema)
+            for path, table in self.layout.split(rows).items():
+                yield folder_of(path), table
+        if self.evidence and (found := [row for item in passed for row in self._evidence_rows(item)]):
+            yield EVIDENCE, pa.Table.from_pylist(found, schema=self.evidence_schema)
+        if failed := [self._quarantine_row(item) for item in outcomes if not item.ok]:
+            yield QUARANTINE, pa.Table.from_pylist(failed, schema=self.quarantine_schema)
+
+    def _content(self, table: pa.Table) -> pa.Table | str:
+        return "".join(csv_rows(table, self.neutralise_formulas)) if self.format == "csv" else table
+
+    def _write(self, folder: str, number: int, schema: pa.Schema, content: Sequence[Any]) -> int:
         target = self.root / folder
         target.mkdir(parents=True, exist_ok=True)
         path = target / f"part-{number:05d}.{self.format}"
-        write_whole(path, lambda temp: self._fill(temp, table))
+        write_whole(path, lambda temp: self._fill(temp, schema, content))
         return path.stat().st_size
 
-    def _fill(self, file: Any, table: pa.Table) -> None:
+    def _fill(self, file: Path, schema: pa.Schema, content: Sequence[Any]) -> None:
         if self.format == "csv":
-            write_csv(file, table, self.neutralise_formulas)
+            with open(file, "w", encoding="utf-8", newline="") as lines:
+                lines.write(csv_head(schema))
+                lines.writelines(content)
         else:
-            pq.write_table(table, file, compression="zstd")
+            table = pa.concat_tables(content) if content else schema.empty_table()
+            # The same bytes, however many slices there were.
+            pq.write_table(table.combine_chunks(), file, compression="zstd")
 
 
 def folder_of(path: tuple[str, ...]) -> str:
@@ -229,18 +264,22 @@ def count_rows(folder: Path, format: str) -> int:
 
 def read_rows(root: Path, format: str, layout: Layout, *, neutralised: bool = True) -> pa.Table:
     """All shards of the table as nested rows, however they were written. Raises RunDirectoryError for lost parts."""
-    if layout.is_plain:
-        return read_shards(root / TABLE, format, layout.schema, neutralised=neutralised)
-    found = [layout.schema.empty_table()]
+    return pa.concat_tables([layout.schema.empty_table(), *each_shard(root, format, layout, neutralised=neutralised)])
+
+
+def each_shard(root: Path, format: str, layout: Layout, *, neutralised: bool = True) -> Iterator[pa.Table]:
+    """`read_rows`, shard by shard."""
     for part in sorted((root / TABLE).glob(f"part-*.{format}")):
+        if layout.is_plain:
+            yield _read(part, layout.schema, neutralised)
+            continue
         try:
             files = {path: (root / folder_of(path) / part.name, schema) for path, schema in layout.schemas.items()}
-            found.append(layout.rejoin({path: _read(*file, neutralised) for path, file in files.items()}))
+            yield layout.rejoin({path: _read(*file, neutralised) for path, file in files.items()})
         except (OSError, ValueError, LookupError, pa.ArrowException) as error:
             raise RunDirectoryError(
                 f"{root}: the child tables do not fit {part.name}: {error}", hint="run again to make the tables anew"
             ) from error
-    return pa.concat_tables(found)
 
 
 def _read(part: Path, schema: pa.Schema | None, neutralised: bool) -> pa.Table:

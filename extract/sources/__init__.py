@@ -6,10 +6,11 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from extract.errors import ConfigError, InputError
@@ -136,8 +137,9 @@ class Source:
 
     def _refuse_duplicates(self, hashes: array[int]) -> None:
         """Equal hashes are rare unless keys are equal; only then the keys themselves are compared."""
-        ordered = sorted(hashes)
-        suspects = {a for a, b in pairwise(ordered) if a == b}
+        ordered = np.frombuffer(hashes, dtype=np.int64)
+        ordered.sort()  # in place
+        suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
         if not suspects:
             return
         first: dict[Key, int] = {}

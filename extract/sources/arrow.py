@@ -15,6 +15,7 @@ from extract.errors import InputError
 from extract.sources.rows import BATCH, Row, refuse_twins
 
 _BATCH_OF_FILES = 16
+_BUFFER = 1 << 18  # bytes of a column read at once: else it is the column of a row group, which is often the file
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,15 @@ class Parquet:
     def __iter__(self) -> Iterator[Row]:
         try:
             with self._open() as file:
-                for batch in file.iter_batches(batch_size=_batch(self._schema)):
+                # Threads would decode little faster, and the memory that each of them keeps is more than the batch.
+                for batch in file.iter_batches(batch_size=_batch(self._schema), use_threads=False):
                     yield from _rows(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a value that Python cannot hold too
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
 
     def _open(self) -> Any:
         try:
-            return pq.ParquetFile(self.path)
+            return pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
 

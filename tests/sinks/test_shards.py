@@ -64,6 +64,11 @@ def writer(root: Path, format: str = "parquet", neutralise: bool = True) -> Shar
     return ShardWriter(root, source, compile_schema(Thing), ("n", "id"), format, neutralise)
 
 
+def put(own: ShardWriter, number: int, outcomes: Sequence[Outcome]) -> tuple[int, ...]:
+    """A shard of one slice."""
+    return own.write(number, [own.slice(outcomes)])
+
+
 def outcome(key: str = "k1", **changes: Any) -> Outcome:
     """A row that passed, or one for the quarantine when it has issues."""
     record = Record(key=key, position=0, cells={"id": key, "reason": "own", "n": 1})
@@ -88,13 +93,13 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_shard_is_a_file_of_each_table_even_without_rows(tmp_path: Path) -> None:
-    writer(tmp_path).write(3, [outcome()])
+    put(writer(tmp_path), 3, [outcome()])
     assert ["quarantine/part-00003.parquet", "table/part-00003.parquet"] == names(tmp_path)
 
 
 def test_a_row_has_key_columns_fields_and_what_is_known_of_the_call(tmp_path: Path) -> None:
     own = writer(tmp_path)
-    own.write(0, [outcome()])
+    put(own, 0, [outcome()])
     table = pq.read_table(tmp_path / "table/part-00000.parquet")
     assert own.table_schema == table.schema
     assert ["id", "n", *VALUES, *(name for name in table.column_names if name.startswith("_"))] == table.column_names
@@ -105,7 +110,7 @@ def test_a_row_has_key_columns_fields_and_what_is_known_of_the_call(tmp_path: Pa
 
 def test_a_row_without_a_completion_leaves_its_columns_empty(tmp_path: Path) -> None:
     own = writer(tmp_path)
-    own.write(0, [outcome(completion=None, cost_usd=None)])
+    put(own, 0, [outcome(completion=None, cost_usd=None)])
     [row] = read_shards(tmp_path / "table", "parquet").to_pylist()
     assert (None, None, None) == (row["_model"], row["_input_tokens"], row["_cost_usd"])
 
@@ -114,7 +119,7 @@ def test_the_quarantine_says_what_was_wrong_and_keeps_the_source(tmp_path: Path)
     """A source column whose name is taken stands beside."""
     own = writer(tmp_path)
     issues = (issue(value={"a": [1]}), issue(code="schema.type", value=None))
-    own.write(0, [outcome(row=None, issues=issues, raw="half \ud800")])
+    put(own, 0, [outcome(row=None, issues=issues, raw="half \ud800")])
     table = pq.read_table(tmp_path / "quarantine/part-00000.parquet")
     assert own.quarantine_schema == table.schema
     [row] = table.to_pylist()
@@ -129,15 +134,38 @@ def test_the_same_outcomes_make_the_same_bytes(tmp_path: Path, format: str) -> N
     found: list[list[bytes]] = []
     for name in ("a", "b"):
         own = writer(tmp_path / name, format)
-        own.write(0, [outcome(), outcome("k2", issues=(issue(),), row=None)])
+        put(own, 0, [outcome(), outcome("k2", issues=(issue(),), row=None)])
         found.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("part-*"))])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_slices_make_the_same_bytes_as_the_whole(tmp_path: Path, format: str) -> None:
+    """However they are cut, and with columns whose dictionaries differ from slice to slice."""
+    kinds = pa.array(["a", "b"]).dictionary_encode()
+    source = open_source(SOURCE.append_column("kind", kinds).append_column("kinds", pa.nulls(2, pa.list_(kinds.type))))
+    some = []
+    for number in range(40):
+        passed = number % 5 != 4
+        cells = {"id": f"k{number}", "reason": None, "n": number, "kind": f"v{number % 7}", "kinds": [f"w{number}"]}
+        row = VALUES | {"whole": number, "names": ["x"] * (number % 3)} if passed else None
+        found = outcome(row=row, issues=() if passed else (issue(),), raw=None if passed else '{"a": 1}')
+        some.append(dataclasses.replace(found, record=Record(key=number, position=number, cells=cells)))
+    found_bytes = []
+    for step in (40, 16, 7, 1):
+        root = tmp_path / str(step)
+        columns = ("kind", "kinds") if format == "parquet" else ("kind",)
+        own = ShardWriter(root, source, compile_schema(Thing), columns, format, children=True)
+        sizes = own.write(0, [own.slice(some[at : at + step]) for at in range(0, 40, step)])
+        found_bytes.append([(root / folder / f"part-00000.{format}").read_bytes() for folder in own.folders])
+        assert [len(content) for content in found_bytes[-1]] == list(sizes)
+    assert [found_bytes[0]] * 4 == found_bytes
 
 
 def test_shards_are_read_in_order_and_without_any_there_are_no_rows(tmp_path: Path) -> None:
     own = writer(tmp_path)
     for number in (1, 0, 10):
-        own.write(number, [outcome(f"k{number}")])
+        put(own, number, [outcome(f"k{number}")])
     assert ["k0", "k1", "k10"] == read_shards(tmp_path / "table", "parquet")["id"].to_pylist()
     assert own.table_schema == read_shards(tmp_path / "none", "parquet", own.table_schema).schema
     assert 0 == read_shards(tmp_path / "none", "csv").num_rows
@@ -145,7 +173,7 @@ def test_shards_are_read_in_order_and_without_any_there_are_no_rows(tmp_path: Pa
 
 def back(root: Path, rows: Sequence[dict[str, Any]], neutralise: bool = False) -> list[dict[str, Any]]:
     own = writer(root, "csv", neutralise)
-    own.write(0, [outcome(row=VALUES | row) for row in rows])
+    put(own, 0, [outcome(row=VALUES | row) for row in rows])
     found: list[dict[str, Any]] = read_rows(root, "csv", own.layout, neutralised=neutralise).to_pylist()
     return found
 
@@ -233,7 +261,7 @@ def test_columns_named_like_the_quarantines_own_keep_their_content(tmp_path: Pat
 def test_child_tables_are_written_before_their_parent(tmp_path: Path) -> None:
     """And the sizes are those of the folders, in their order."""
     own = dataclasses.replace(writer(tmp_path), children=True)
-    found = own.write(0, [outcome(), outcome("k2", row=VALUES | {"names": []})])
+    found = put(own, 0, [outcome(), outcome("k2", row=VALUES | {"names": []})])
     assert ("table", "quarantine", "table.names") == own.folders
     paths = [tmp_path / folder / "part-00000.parquet" for folder in own.folders]
     assert [path.stat().st_size for path in paths] == list(found)
@@ -266,7 +294,7 @@ def test_reasoning_is_the_last_column_when_asked(tmp_path: Path, format: str) ->
     """As text that a file can hold; null where the answer came without."""
     own = dataclasses.replace(writer(tmp_path, format), reasoning=True)
     thought = Completion("{}", "stop", "m", Usage(10, 5), b"", reasoning="first \ud83d then")
-    own.write(0, [outcome(), outcome("k2", completion=thought), outcome("k3", completion=None)])
+    put(own, 0, [outcome(), outcome("k2", completion=thought), outcome("k3", completion=None)])
     table = read_shards(tmp_path / "table", format, own.layout.schemas[()])
     assert "_reasoning" == table.column_names[-1]
     assert [None, "first \\ud83d then", None] == table["_reasoning"].to_pylist()

@@ -1,0 +1,120 @@
+"""Records in, outcomes out: the order, how many are at work, and who else has a turn meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from extract.feed import TURN, Found, feed
+from extract.records import Outcome, Record
+
+
+def record(number: int) -> Record:
+    return Record(key=number, position=number, cells={})
+
+
+class Scene:
+    """Records 0 to `count`, what is begun with each, and what was delivered."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.begun = self.most_at_work = 0
+        self.delivered: list[int] = []
+        self.ended = False
+
+    def records(self) -> Iterator[Record]:
+        for number in range(self.count):
+            yield record(number)
+
+    async def deliver(self, outcome: Outcome) -> None:
+        self.delivered.append(outcome.record.position)
+
+    def run(self, begin: Callable[[Record], Found], width: int = 10) -> None:
+        async def all_of_it() -> None:
+            await feed(self.records(), self._counted(begin), self.deliver, width=width, ended=lambda: self.ended)
+
+        asyncio.run(all_of_it())
+
+    def _counted(self, begin: Callable[[Record], Found]) -> Callable[[Record], Found]:
+        def counted(each: Record) -> Found:
+            self.begun += 1
+            self.most_at_work = max(self.most_at_work, self.begun - len(self.delivered))
+            return begin(each)
+
+        return counted
+
+
+def after(seconds: Callable[[int], float]) -> Callable[[Record], Found]:
+    """Outcomes that take so long, or none where it is negative."""
+
+    async def found(each: Record) -> Outcome | None:
+        await asyncio.sleep(abs(seconds(each.position)))
+        return Outcome(each) if seconds(each.position) >= 0 else None
+
+    return lambda each: asyncio.create_task(found(each))
+
+
+def test_outcomes_come_in_the_order_of_the_records() -> None:
+    """Whichever is there first; and no more than so many are at work."""
+    scene = Scene(60)
+    scene.run(after(lambda number: 0.01 if number % 7 == 0 else 0.0))
+    assert list(range(60)) == scene.delivered
+    assert 10 == scene.most_at_work
+
+
+def test_an_outcome_that_is_there_is_delivered_at_once() -> None:
+    """It does not wait until so many are at work."""
+    scene = Scene(60)
+    scene.run(Outcome)
+    assert list(range(60)) == scene.delivered
+    assert 1 == scene.most_at_work
+
+
+@pytest.mark.parametrize("without", [0, 12, 39])
+def test_nothing_is_delivered_after_a_record_without_an_outcome(without: int) -> None:
+    """It would take that record's place in the table."""
+    scene = Scene(40)
+    scene.run(after(lambda number: -0.01 if number == without else 0.0))
+    assert list(range(without)) == scene.delivered
+
+
+def test_no_record_is_begun_once_the_run_has_ended() -> None:
+    """Those at work are delivered still."""
+    scene = Scene(40)
+
+    def begin(each: Record) -> Found:
+        scene.ended = each.position == 20
+        return after(lambda number: 0.001)(each)
+
+    scene.run(begin)
+    assert list(range(21)) == scene.delivered
+    assert 21 == scene.begun
+
+
+def test_others_have_their_turn_while_outcomes_are_at_hand() -> None:
+    """A run that finds all in its journal does not hold up the loop until it is done."""
+    scene, turns = Scene(60), 0
+
+    def begin(each: Record) -> Found:
+        until = time.thread_time() + TURN / 4
+        while time.thread_time() < until:
+            pass
+        return Outcome(each)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def all_of_it() -> None:
+        other = asyncio.create_task(others())
+        await feed(scene.records(), begin, scene.deliver, width=100, ended=lambda: False)
+        other.cancel()
+
+    asyncio.run(all_of_it())
+    assert list(range(60)) == scene.delivered
+    assert 60 // 5 <= turns
