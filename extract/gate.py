@@ -12,12 +12,16 @@ from extract.budget import Budget, Hold
 from extract.config import Limits, Model, Retry
 from extract.control import Answered, Cancelled, Controller, End, Limited, LoadRules, Refused, Ticket, Troubled, Verdict
 from extract.errors import APIError, ErrorClass, ExtractError, RunStopped
+from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Usage
 from extract.requests import estimated_tokens
-from extract.sharing import Shared
+from extract.sharing import Amount, Shared
 from extract.stop import Stop
 
 FIRST_PATIENCE = 60.0  # seconds of an outage before anything was answered: then it is the address, not a passing fault
+
+
+_NOTHING = Usage()
 
 
 class NoRoomError(Exception):
@@ -69,6 +73,7 @@ class Gate:
         self._shared = shared
         self._control = shared.control if shared else Controller(_rules(limits, self.retry), self.now())
         self._budget = (Budget if shared is None else _Counting)(limits, model, others)
+        self._models = {"": model, **(others or {})}
         self._stop = stop
         self._retries: deque[tuple[Wish, asyncio.Future[Turn]]] = deque()
         self._spares: deque[tuple[Wish, asyncio.Future[Turn]]] = deque()
@@ -109,27 +114,28 @@ class Gate:
         usage = completion.usage
         self._budget.answered(turn.hold, usage)
         self.served += 1
-        self._end(turn, Answered(usage.total or None), usage if usage != Usage() else turn.hold.usage)
+        self._end(turn, Answered(usage.total or None), usage if usage != _NOTHING else turn.hold.usage)
 
     async def failed(self, turn: Turn, error: APIError) -> Verdict:
         """The call came back with an error; whether that is one of the record's attempts."""
         (self._budget.lost if error.may_be_billed else self._budget.refused)(turn.hold)
-        end, used = _end_of(error), turn.hold.usage if error.may_be_billed else Usage()
+        end, used = _end_of(error), turn.hold.usage if error.may_be_billed else _NOTHING
         if self._shared is None:
             return self._finished(turn, end)
-        verdict = self._shared.verdict(turn.ticket, turn.hold.usage, used, end)
+        tier, hold = turn.hold.tier, turn.hold
+        verdict = self._shared.verdict(turn.ticket, self._amount(hold.usage, tier), self._amount(used, tier), end)
         self._soon()
         return await verdict
 
     def end(self, turn: Turn, end: End) -> None:
         is_lost = isinstance(end, Cancelled)
         (self._budget.lost if is_lost else self._budget.refused)(turn.hold)
-        self._end(turn, end, turn.hold.usage if is_lost else Usage())
+        self._end(turn, end, turn.hold.usage if is_lost else _NOTHING)
 
     def unsent(self, turn: Turn) -> None:
         """The call was not made after all."""
         self._budget.refused(turn.hold)
-        self._end(turn, Cancelled(), Usage())
+        self._end(turn, Cancelled(), _NOTHING)
 
     @property
     def is_tail(self) -> bool:
@@ -154,7 +160,8 @@ class Gate:
         if self._shared is None:
             self._finished(turn, end)
             return
-        self._shared.end(turn.ticket, turn.hold.usage, used, end)
+        tier, hold = turn.hold.tier, turn.hold
+        self._shared.end(turn.ticket, self._amount(hold.usage, tier), self._amount(used, tier), end)
         self._soon()
 
     def _finished(self, turn: Turn, end: End) -> Verdict:
@@ -180,13 +187,18 @@ class Gate:
         likely = self._budget.likely(wish.guessed)
         if self._shared is None:
             return self._control.may_start(now, likely.total, retry=wish.is_retry)
-        return self._shared.wait(likely.total, retry=wish.is_retry) if self._shared.has_room(likely) else math.inf
+        if not self._shared.has_room(self._amount(likely, wish.request.tier)):
+            return math.inf
+        return self._shared.wait(likely.total, retry=wish.is_retry)
 
     def _begin(self, wish: Wish) -> Turn:
         hold = self._budget.hold(wish.guessed, wish.request.tier)
         if self._shared is not None:
-            return Turn(self._shared.begin(hold.usage, retry=wish.is_retry), hold)
+            return Turn(self._shared.begin(self._amount(hold.usage, hold.tier), retry=wish.is_retry), hold)
         return Turn(self._control.started(self.now(), hold.usage.total, retry=wish.is_retry), hold)
+
+    def _amount(self, usage: Usage, tier: str) -> Amount:
+        return Amount(usage, cost_of(self._models[tier], usage) or 0.0)
 
     def _soon(self) -> None:
         """One turn among processes for all that happens in one round of the loop."""

@@ -98,6 +98,8 @@ def without_price(model: Model) -> Model:
 
 def cost_of(model: Model, usage: Usage) -> float | None:
     """What these tokens cost in US dollars, None when the model has no prices. All that names a cost asks here."""
+    if model.input_usd_per_million is None:  # as most often
+        return None
     return model.cost_usd(usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.thinking_tokens)
 
 

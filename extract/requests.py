@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import ge, gt, le, lt
 from typing import Any
 
@@ -76,9 +76,10 @@ class RequestBuilder:
             if masks:
                 parts = _covered_parts(parts, masks)
             messages, examples = self.prompt.fitted(masks.record if masks else record, parts)
-            messages += more
             if masks:
-                messages = [_covered_message(message, masks) for message in messages]
+                messages = [_covered(message, partial(masks.covered, is_made=True)) for message in messages]
+                more = [_covered(message, masks.covered_reply) for message in more]
+            messages += more
             schema = self._narrowed(schema, examples)
             written = b",".join([message_json(message) for message in messages])
             body, named = (before + written + after for before, after in self._frames(schema))
@@ -272,12 +273,10 @@ def _covered_parts(parts: Mapping[str, Sequence[Part]], masks: Masks) -> dict[st
     return {column: tuple(part.with_text(masks.covered) for part in own) for column, own in parts.items()}
 
 
-def _covered_message(message: dict[str, Any], masks: Masks) -> dict[str, Any]:
-    """The message with what only the template has put together masked too; examples are masked already."""
+def _covered(message: dict[str, Any], cover: Callable[[str], str]) -> dict[str, Any]:
+    """The message with its text changed; examples, which are messages of a kind of their own, are masked already."""
     content = message["content"]
-    if type(message) is not dict or not isinstance(content, str):
-        return message
-    return {**message, "content": masks.covered(content, is_made=True)}
+    return {**message, "content": cover(content)} if type(message) is dict and isinstance(content, str) else message
 
 
 def _frame(body: dict[str, Any]) -> _Frame:

@@ -10,8 +10,8 @@ import shutil
 import signal
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,16 @@ class Endpoint:
         self.tokens += 15
         return self._answer(asked, Reply(body))
 
+    @contextmanager
+    def failing(self, failures: Sequence[str], *, mending: bool = False) -> Iterator[None]:
+        """The next calls fail so, one of them at most for good: five refusals alike would end the run."""
+        first = failures.index("refused") if "refused" in failures else -1
+        self.orders = deque(each for at, each in enumerate(failures) if each != "refused" or at == first)
+        self.is_mending = mending
+        yield
+        self.orders.clear()
+        self.is_mending = False
+
     def _answer(self, asked: str, reply: Reply) -> Reply:
         self.sent.setdefault(asked, set()).add(content_of(reply.body))
         return reply
@@ -123,6 +133,10 @@ class Stored:
     number: int = 0
     requests: int = 0
     tokens: int = 0
+    order: tuple[str, ...] = ()  # prompts, as their answers came
+
+    def newest(self, number: int) -> set[str]:
+        return set(self.order[-number:])
 
 
 def stored_in(out: Path, scratch: Path) -> Stored:
@@ -140,11 +154,13 @@ def stored_in(out: Path, scratch: Path) -> Stored:
         rows = connection.execute("SELECT body FROM answers ORDER BY rowid").fetchall()
         requests, tokens = connection.execute("SELECT requests, input_tokens + output_tokens FROM totals").fetchone()
     found = [content_of(json.loads(body)) for (body,) in rows]
-    return Stored({asked: content for content in found for asked in _prompts(content)}, len(rows), requests, tokens)
+    order = tuple(prompt_in(content) for content in found)
+    return Stored(dict(zip(order, found, strict=True)), len(rows), requests, tokens, order)
 
 
-def _prompts(content: str) -> Iterator[str]:
+def prompt_in(content: str) -> str:
+    """The prompt that an answer speaks of."""
     match = _ASKED.search(content)
     if match is None:
         raise ExtractError(f"an answer that was never given: {content!r}")
-    yield match[0]
+    return match[0]

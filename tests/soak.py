@@ -259,7 +259,9 @@ def soak(rows: int, rate: float = RATE, *, tidy: bool = False) -> Soak:
     return Soak(rows, seconds, report, ledger, samples, (before, after), complaints.found, left, accounts)
 
 
-def _run(file: Path, out: Path, sky: Sky, concurrency: int = CONCURRENCY, shard_rows: int = 5000) -> tuple[Report, list[str]]:
+def _run(
+    file: Path, out: Path, sky: Sky, concurrency: int = CONCURRENCY, shard_rows: int = 5000
+) -> tuple[Report, list[str]]:
     """The report, and what the run left behind in its loop."""
 
     async def work() -> tuple[Report, list[str]]:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
-FAMILIES = "api|budget|check|internal|media|model|output|parse|policy|prompt|schema|semantic|source|table|verbatim"
+FAMILIES = "api|budget|check|internal|media|model|output|parse|policy|prompt|redact|schema|semantic|source|table|untrusted|verbatim"
 CODE = re.compile(rf"""["']((?:{FAMILIES})\.[a-z_]+)["']""")
 MAKERS = {"Issue": 1, "ParseError": 0}  # where the code stands among the arguments
 

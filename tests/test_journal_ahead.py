@@ -110,5 +110,7 @@ def test_large_answers_are_held_only_up_to_a_bound(path: Path, monkeypatch: pyte
     asyncio.run(fill())
     with Journal(path) as journal:
         for name in names:
-            assert 5_000 == len((journal.lookup(name) or pytest.fail()).body)
+            found = journal.lookup(name)
+            assert found is not None
+            assert 5_000 == len(found.body)
             assert 20_000 >= journal._ahead._bytes == sum(len(found[4]) for found in journal._ahead._found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from extract.choice import Plan
 from extract.cli import app
 from extract.errors import ConfigError, RunStopped
 from extract.fsck import fsck
-from extract.sinks import read_manifest
+from extract.records import Record
+from extract.runner import Runner
 from extract.testing import Call, Reply, ScriptedServer, completion
-from tests.children import Nursery, nursery
-from tests.crash import tree
+from tests.crash import campaign, tree
 from tests.support import item, parts, pipeline, rows_csv
 
 ROWS = 20
@@ -240,6 +241,29 @@ def test_a_folder_without_tables_is_refused_and_left_alone(
     assert not (tmp_path / "none").exists()
 
 
+def test_without_its_journal_nothing_is_asked(source: Path, out: Path, server: ScriptedServer) -> None:
+    """The other rows could not be derived."""
+    (out / "journal.db").unlink()
+    with pytest.raises(ConfigError, match=r"journal\.db is not there"):
+        redrive(server, source, out)
+    assert [] == server.calls
+
+
+def test_a_row_whose_answer_is_lost_is_not_asked_on_the_way(
+    source: Path, out: Path, server: ScriptedServer, mood: Model7
+) -> None:
+    """The old tables stay, what was answered is kept, and a plain run asks for the lost one."""
+    mood.bad.clear()
+    [lost] = [row["_request"] for row in run(server, source, out).table.to_pylist() if row["id"] == "k9"]
+    with sqlite3.connect(out / "journal.db") as connection:
+        connection.execute("UPDATE answers SET body = x'00' WHERE request = ?", (lost,))
+    connection.close()
+    with pytest.raises(RunStopped, match="which a row of the table rests on"):
+        redrive(server, source, out)
+    assert [4, 8, 12, 16] == asked(server)
+    assert [20, 5] == [run(server, source, out).report.ok, len(server.calls)]
+
+
 def test_a_run_that_is_not_complete_is_refused(tmp_path: Path, source: Path, server: ScriptedServer) -> None:
     with pytest.raises(RunStopped):
         run(server, source, tmp_path / "out", limits=Limits(max_requests=9, concurrency=2))
@@ -319,6 +343,51 @@ def test_a_record_that_gets_no_answer_keeps_its_row(
     assert [0, {"parse.json": 3, "schema.required": 1}] == [result.mended, dict(result.report.reasons)]
     assert 12 == result.report.requests
     assert before == parts(out)
+
+
+def test_a_record_that_failed_for_a_fault_of_ours_keeps_its_row(
+    tmp_path: Path, source: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no request, and would be asked now; that is left to a plain run."""
+    real = Runner._climbs
+
+    async def faulty(self: Runner, record: Record) -> Any:
+        if record.key == "k3":
+            raise ZeroDivisionError
+        return await real(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_climbs", faulty)
+        run(server, source, tmp_path / "out")
+    server.calls.clear()
+    result = redrive(server, source, tmp_path / "out", reasons=["parse.json"])
+    assert [[4, 8, 16], 1] == [asked(server), result.report.reasons["internal.error"]]
+    assert 3 in (run(server, source, tmp_path / "out"), asked(server))[1]
+
+
+def test_rounds_with_functions_are_made_anew(tmp_path: Path, source: Path) -> None:
+    """What was found the first time may be what was wrong; later runs have the new rounds' tokens."""
+    bad = {5}
+
+    def rounds(call: Call) -> Any:
+        if "response_format" not in call.body:
+            return "nothing to look up"
+        number = int(str(call.body["messages"][0]["content"]).split()[-1])
+        return "no JSON" if number in bad else {"name": "x", "number": number}
+
+    def lookup(name: str) -> str:
+        """Look a name up."""
+        return name
+
+    with ScriptedServer(rounds) as server:
+        out = tmp_path / "out"
+        run(server, source, out, tools=[lookup])
+        assert 2 * ROWS == len(server.calls)
+        bad.clear()
+        result = redrive(server, source, out, {"tools": [lookup]})
+        assert [2 * ROWS + 2, 20] == [len(server.calls), result.report.ok]
+        assert {20} == set(result.table["_input_tokens"].to_pylist())
+        assert parts(out) == derived_anew(server, source, out, tools=[lookup])
 
 
 def test_another_model_may_answer(source: Path, out: Path, server: ScriptedServer, mood: Model7) -> None:
@@ -472,60 +541,16 @@ def test_refusals_of_all_alike_are_no_answers(source: Path, out: Path, server: S
 CHAIN = (
     *failpoints.REDRIVE,
     *("next.made", "journal.commit.before", "journal.commit.after", "shelf.shard.after", "replace.placed"),
-)  # `python -m tests.crash` has them all
+)  # `python -m tests.crash` sweeps them all
 
 
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    folder = tmp_path_factory.mktemp("nursery")
-    with nursery(folder) as running:
-        yield running
-
-
-def test_it_may_end_at_every_durable_step(
-    tmp_path: Path, source: Path, out: Path, server: ScriptedServer, mood: Model7, ready: Nursery
-) -> None:
+def test_it_may_end_at_every_durable_step(tmp_path: Path) -> None:
     """`extract fsck` finds nothing wrong, nothing that was stored is asked again, and the bytes are those of a redrive
-    that nobody disturbed; also when it is a plain run that goes on."""
-    mood.bad.clear()
-    undisturbed = tmp_path / "undisturbed"
-    shutil.copytree(out, undisturbed)
-    assert 0 == ready.run(source, undisturbed, server, redrive={}), ready.said
-    died = set()
-    for name in CHAIN:
-        scene = tmp_path / "scene"
-        shutil.copytree(out, scene)
-        server.calls.clear()
-        code = ready.run(source, scene, server, redrive={}, failpoint=f"{name}:1")
-        assert failpoints.EXIT == code, (name, ready.said)
-        died.add(name)
-        assert [] == fsck(scene, source).violations, name
-        in_between = tmp_path / "in-between"
-        shutil.copytree(scene, in_between)
-        calls = len(server.calls)
-        stored = fsck(scene, source).answers - ROWS
-        assert 0 == ready.run(source, scene, server, redrive={}), (name, ready.said)
-        assert 4 - stored == len(server.calls) - calls or name in failpoints.REPLACEMENT, name
-        assert [] == fsck(scene, source).violations, name
-        assert parts(undisturbed) == parts(scene), name
-        assert not (scene / ".next").exists()
-        _goes_on_with_a_run(ready, source, in_between, server, stored, name)
-        shutil.rmtree(scene)
-    assert set(failpoints.REDRIVE) <= died
-
-
-def _goes_on_with_a_run(
-    ready: Nursery, source: Path, scene: Path, server: ScriptedServer, stored: int, name: str
-) -> None:
-    calls = len(server.calls)
-    assert 0 == ready.run(source, scene, server), (name, ready.said)
-    assert calls == len(server.calls), name
-    assert [] == fsck(scene, source).violations, name
-    manifest = read_manifest(scene)
-    assert manifest is not None
-    assert 16 <= manifest["counts"]["ok"] <= 16 + max(stored, 0), name
-    assert 20 == manifest["counts"]["ok"] + manifest["counts"]["quarantined"], name
-    shutil.rmtree(scene)
+    that nobody disturbed, whether another redrive goes on or a plain run does."""
+    with campaign(tmp_path) as running:
+        running.redriven(CHAIN, (1,))
+        assert [] == running.faults
+        assert set(CHAIN) == running.died
 
 
 # From the command line

@@ -29,12 +29,13 @@ from extract.testing import Reply, ScriptedServer, completion
 from tests.support import item, pipeline, rows_csv
 
 _PEAK = """
-import resource, sys
+import sys
+from benchmarks.child import peak_rss
 from extract.sources import open_source
 open_source(sys.argv[2], key="id").scan()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_rss()
 print(open_source(sys.argv[1], key="id").scan().count)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(int(peak_rss() - before) // 1_000_000)
 """
 
 
@@ -60,7 +61,8 @@ def test_a_parquet_file_of_one_row_group_is_not_loaded_whole(tmp_path: Path) -> 
         table = pa.table({"id": range(count), "text": texts[:count]})
         pq.write_table(table, file, compression="none", use_dictionary=False)
     assert 1 == pq.read_metadata(large).num_row_groups
-    done = subprocess.run([sys.executable, "-c", _PEAK, large, small], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", _PEAK, large, small]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     count, grown = map(int, done.stdout.split())
     assert rows == count
     assert 20 > grown
@@ -125,7 +127,9 @@ def test_a_shard_is_written_beside_the_run(tmp_path: Path, monkeypatch: pytest.M
         async def scene() -> int:
             own = pipeline(shard_rows=100, limits=Limits(concurrency=4))
             source = rows_csv(tmp_path / "a.csv", 1000)
-            task = asyncio.create_task(arun(own, source, out=tmp_path / "out", endpoint=Endpoint(base_url=server.base_url)))
+            task = asyncio.create_task(
+                arun(own, source, out=tmp_path / "out", endpoint=Endpoint(base_url=server.base_url))
+            )
             calls = -1
             while calls < len(server.calls) or not writing.begun:
                 calls = len(server.calls)
@@ -161,7 +165,9 @@ def test_nothing_is_written_once_a_cancelled_run_has_ended(tmp_path: Path, monke
         async def scene() -> None:
             own = pipeline(shard_rows=100)
             source = rows_csv(tmp_path / "a.csv", 1000)
-            task = asyncio.create_task(arun(own, source, out=tmp_path / "out", endpoint=Endpoint(base_url=server.base_url)))
+            task = asyncio.create_task(
+                arun(own, source, out=tmp_path / "out", endpoint=Endpoint(base_url=server.base_url))
+            )
             while not writing.begun:
                 await asyncio.sleep(0.05)
             task.cancel()

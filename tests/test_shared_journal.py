@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -446,7 +447,7 @@ def test_two_processes_share_a_journal_while_one_is_killed(tmp_path: Path, path:
     for folder in folders:
         folder.mkdir()
     with (
-        ScriptedServer(lambda call: Reply(completion(item(call)), delay=0.02)) as server,
+        ScriptedServer(lambda call: Reply(completion(item(call)), delay=0.25)) as server,
         nursery(folders[0]) as one,
         nursery(folders[1]) as two,
     ):
@@ -455,8 +456,8 @@ def test_two_processes_share_a_journal_while_one_is_killed(tmp_path: Path, path:
         two.start(source, tmp_path / "b", server, options=options)
         while len(server.calls) < 20:
             time.sleep(0.005)
-        os.kill(pid, 9)
-        assert -9 == one.end()
+        os.kill(pid, signal.SIGKILL)
+        assert -signal.SIGKILL == one.end(), one.said
         assert 0 == two.end(), two.said
         asked = len(server.calls)
         assert 0 == one.run(source, tmp_path / "a", server, options=options), one.said

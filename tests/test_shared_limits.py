@@ -44,6 +44,8 @@ class Member:
 
     def __init__(self, limits: Limits, calls: int, start: float = 0.0, size: int = 40, model: Model = PRICED) -> None:
         self.limits, self.calls, self.start, self.size, self.model = limits, calls, start, size, model
+        self.others: dict[str, Model] = {}
+        self.tier = ""
         self.begun: list[float] = []
         self.found: Sequence[Completion | BaseException] = ()
         self.shared: Shared | None = None
@@ -84,9 +86,10 @@ class Fleet:
             return answer()
 
         with joined(self.path, member.limits, member.model, 300, clock=loop.time) as member.shared:
-            gate = Gate(member.limits, member.model, stop, shared=member.shared)
+            gate = Gate(member.limits, member.model, stop, shared=member.shared, others=member.others)
             sender = with_limits(send, gate)
-            requests = [ChatRequest(b" " * member.size, str(number)) for number in range(member.calls)]
+            body, tier = b" " * member.size, member.tier
+            requests = [ChatRequest(body, str(number), tier=tier) for number in range(member.calls)]
             member.found = await asyncio.gather(*map(sender, requests), return_exceptions=True)
 
     @property
@@ -182,6 +185,16 @@ def test_the_caps_are_those_of_all(path: Path) -> None:
         assert served == fleet.served
         assert 120 - served == len(fleet.stopped)
         assert f"by all that share {path.with_name(name)}" in fleet.stopped[0]
+
+
+def test_each_call_costs_what_its_model_costs(path: Path) -> None:
+    """One process asks a model that is ten times as dear; the cap is in dollars, not in tokens."""
+    dear = PRICED.replaced({"input_usd_per_million": 10_000, "output_usd_per_million": 20_000})
+    cheap, other = Member(Limits(concurrency=1, max_cost_usd=1.01), 100), Member(Limits(concurrency=1), 3, start=0.05)
+    other.others, other.tier = {"dear": dear}, "dear"
+    Fleet(path, cheap, other).run()
+    assert 3 == len(other.begun)  # at 0.20 USD
+    assert 20 <= len(cheap.begun) <= 21  # at 0.02 USD
 
 
 def test_caps_go_on_counting_until_the_file_is_removed(path: Path) -> None:
@@ -387,7 +400,7 @@ from pathlib import Path
 from extract.config import Limits, Model
 from extract.control import Answered
 from extract.records import Usage
-from extract.sharing import joined
+from extract.sharing import Amount, joined
 
 path, killed, whole = Path(sys.argv[1]), 0, 0
 
@@ -396,11 +409,11 @@ def busy():
         while True:
             while not shared.turn():
                 pass
-            tickets = [shared.begin(Usage(10, 5), retry=False) for _ in range(8)]
+            tickets = [shared.begin(Amount(Usage(10, 5)), retry=False) for _ in range(8)]
             shared.note_waiting(3, 0.1)
             shared.end_turn()
             for ticket in tickets:
-                shared.end(ticket, Usage(10, 5), Usage(10, 5), Answered(15))
+                shared.end(ticket, Amount(Usage(10, 5)), Amount(Usage(10, 5)), Answered(15))
 
 chance = random.Random(5)
 for _ in range(25):

@@ -39,6 +39,7 @@ from tests.machine import (
 
 LONGER = int(os.environ.get("EXTRACT_EXAMPLES", "1"))
 MOST_ROWS = 14
+FAILING = st.lists(st.sampled_from([*FAILURES, "refused"]), max_size=5)  # calls, at the beginning
 PLACES = [name for name in failpoints.OF_RUNS if not name.startswith("journal.close")]
 
 
@@ -72,7 +73,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.leaving.close()
 
-    @initialize(rows=st.integers(1, 8))
+    @initialize(rows=st.integers(5, 9))
     def submit(self, rows: int) -> None:
         self._append(rows)
 
@@ -81,60 +82,52 @@ class Machine(RuleBasedStateMachine):
     def append_rows(self, rows: int) -> None:
         self._append(rows)
 
-    @rule(place=st.integers(0, MOST_ROWS))
-    def change_a_row(self, place: int) -> None:
-        self.rows[place % len(self.rows)] = self._text()
-        self._write()
+    @rule(
+        prompt=st.integers(0, len(PROMPTS) - 1), checks=st.integers(0, 1), place=st.none() | st.integers(0, MOST_ROWS)
+    )
+    def edit(self, prompt: int, checks: int, place: int | None) -> None:
+        """Another prompt, or an earlier one again; with or without the check; perhaps another text in a row."""
+        self.versions = {"prompt": prompt, "checks": checks}
+        if place is not None:
+            self.rows[place % len(self.rows)] = self._text()
+            self._write()
 
-    @precondition(lambda self: len(self.endpoint.orders) < 5)
-    @rule(kind=st.sampled_from([*FAILURES, "refused"]), calls=st.integers(1, 3))
-    def fail(self, kind: str, calls: int) -> None:
-        """The next calls fail."""
-        if kind == "refused":
-            calls = 1 if "refused" not in self.endpoint.orders else 0  # five alike would end the run
-        self.endpoint.orders.extend([kind] * calls)
-
-    @rule(prompt=st.integers(0, len(PROMPTS) - 1))
-    def edit_prompt(self, prompt: int) -> None:
-        self.versions["prompt"] = prompt
-
-    @rule(checks=st.integers(0, 1))
-    def change_checks(self, checks: int) -> None:
-        self.versions["checks"] = checks
-
-    @rule()
-    def run(self) -> None:
-        """Begin, resume or repeat, and let it end."""
+    @rule(failures=FAILING)
+    def run(self, failures: list[str]) -> None:
+        """Begin, resume or repeat, whatever fails, and let it end."""
         calls, tokens = len(self.endpoint.asked), self.endpoint.tokens
-        result = extract.run(self._pipeline(), self.file, out=self.out, **self._options())
-        self._settle(calls, may_ask=self._prompts() - self.before.answers.keys())
+        with self.endpoint.failing(failures):
+            result = extract.run(self._pipeline(), self.file, out=self.out, **self._options())
+        self._settle(calls, may_ask=self._unanswered())
         self._expect_account(result.report, calls, tokens)
         self._expect_tables(result)
 
-    @rule(place=st.sampled_from(PLACES), passage=st.integers(1, 2))
-    def end_at_a_durable_step(self, place: str, passage: int) -> None:
+    @rule(place=st.sampled_from(PLACES), passage=st.integers(1, 2), failures=FAILING)
+    def end_at_a_durable_step(self, place: str, passage: int, failures: list[str]) -> None:
         """A run whose process ends there, as if it was killed."""
         calls = len(self.endpoint.asked)
-        code = self.nursery.run(self.file, self.out, self.server, failpoint=f"{place}:{passage}", **self._order())
+        with self.endpoint.failing(failures):
+            code = self.nursery.run(self.file, self.out, self.server, failpoint=f"{place}:{passage}", **self._order())
         assert code in (0, failpoints.EXIT), self.nursery.said
-        self._settle(calls, may_ask=self._prompts() - self.before.answers.keys(), lost=CONCURRENCY * (code != 0))
-        self._note_end(code)
+        self._settle(calls, may_ask=self._unanswered(), lost=CONCURRENCY * (code != 0))
+        self._forget_tables()
 
-    @rule(call=st.integers(1, 10))
-    def kill(self, call: int) -> None:
+    @rule(call=st.integers(1, 10), failures=FAILING)
+    def kill(self, call: int, failures: list[str]) -> None:
         """A run that gets kill -9 when it makes this call."""
         calls = len(self.endpoint.asked)
-        self._killed(call, redrive=None)
-        self._settle(calls, may_ask=self._prompts() - self.before.answers.keys(), lost=CONCURRENCY)
+        with self.endpoint.failing(failures):
+            self._killed(call, redrive=None)
+        self._settle(calls, may_ask=self._unanswered(), lost=CONCURRENCY)
+        self._forget_tables()
 
     @precondition(lambda self: self.finished == self._made_of())
-    @rule()
-    def redrive(self) -> None:
+    @rule(failures=FAILING)
+    def redrive(self, failures: list[str]) -> None:
         """Only what is in the quarantine is asked again, and the server is better now."""
         calls, tokens = len(self.endpoint.asked), self.endpoint.tokens
-        self.endpoint.is_mending = True
-        result = extract.redrive(self.out, self._pipeline(), self.file, **self._options())
-        self.endpoint.is_mending = False
+        with self.endpoint.failing(failures, mending=True):
+            result = extract.redrive(self.out, self._pipeline(), self.file, **self._options())
         self._settle(calls, may_ask=self.quarantined - self.again, redriving=True)
         self._expect_account(result.report, calls, tokens)
         self._expect_tables(result)
@@ -142,14 +135,15 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.finished == self._made_of() and self.quarantined - self.again)
     @rule(call=st.integers(1, 3))
     def kill_a_redrive(self, call: int) -> None:
-        calls = len(self.endpoint.asked)
-        self.endpoint.is_mending = True
-        self._killed(call, redrive={})
-        self.endpoint.is_mending = False
-        numbers = self.before
+        """What was answered anew before the kill is not asked again by the next one."""
+        calls, before = len(self.endpoint.asked), self.before
+        with self.endpoint.failing([], mending=True):
+            code = self._killed(call, redrive={})
         self._settle(calls, may_ask=self.quarantined - self.again, lost=CONCURRENCY, redriving=True)
-        changed = {asked for asked in self.before.answers if self.before.answers[asked] != numbers.answers.get(asked)}
-        self.again |= changed | (set(self.endpoint.asked[calls:]) if self.before.number > numbers.number else set())
+        if code == 0:
+            self._forget_tables()
+        elif self.before.number > before.number:
+            self.again |= self.before.newest(self.before.number - before.number)
 
     @invariant()
     def in_is_ok_and_quarantined_and_pending(self) -> None:
@@ -189,19 +183,19 @@ class Machine(RuleBasedStateMachine):
     def _made_of(self) -> object:
         return tuple(self.rows), tuple(self.versions.items())
 
-    def _killed(self, call: int, **order: Any) -> None:
+    def _unanswered(self) -> set[str]:
+        return self._prompts() - self.before.answers.keys()
+
+    def _killed(self, call: int, **order: Any) -> int:
         process = self.nursery.start(self.file, self.out, self.server, **self._order(), **order)
         self.endpoint.kill_at = (call, process)
         code = self.nursery.end()
         self.endpoint.kill_at = None
         assert code in (0, -9), self.nursery.said
-        if order["redrive"] is None:
-            self._note_end(code)
-        elif code == 0:
-            self.finished = None  # its tables are looked at by the next run
+        return code
 
-    def _note_end(self, code: int) -> None:
-        """After a kill the old tables may stand, or the new ones: the next run tells."""
+    def _forget_tables(self) -> None:
+        """The old tables may stand, or the new ones: the next run tells."""
         self.finished, self.quarantined, self.again = None, set(), set()
 
     def _settle(self, calls: int, *, may_ask: set[str], lost: int = 0, redriving: bool = False) -> None:
@@ -252,8 +246,8 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=14 * LONGER,
-    stateful_step_count=14,
+    max_examples=12 * LONGER,
+    stateful_step_count=12,
     deadline=None,
     derandomize=LONGER == 1,
     suppress_health_check=list(HealthCheck),

@@ -325,7 +325,8 @@ def _usage(usage: Any) -> Usage:
         return Usage()
     given, total = _count(usage.get("prompt_tokens")), _count(usage.get("total_tokens"))
     made = _count(usage.get("completion_tokens"))
-    output, cached, thinking = max(made, total - given), 0, max(0, total - given - made)
+    hidden = total - given - made
+    output, cached, thinking = (made + hidden, 0, hidden) if hidden > 0 else (made, 0, 0)
     if (of_input := usage.get("prompt_tokens_details")) and isinstance(of_input, dict):
         cached = min(given, _count(of_input.get("cached_tokens")))
     if (of_output := usage.get("completion_tokens_details")) and isinstance(of_output, dict):

@@ -35,6 +35,12 @@ class Comparator:
     same: Callable[[Any, Any], bool]
     is_equality: bool = True  # whether `same` is `==`, of values that can be hashed
     is_enum: bool = False
+    is_noisy: bool = False  # `==` but for noise
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether what is the same as the same is the same."""
+        return self.is_equality or self.is_noisy
 
 
 def comparator_for(spec: str | Callable[[Any, Any], Any], kind: str, field: str) -> Comparator:
@@ -225,14 +231,15 @@ def _make_number(setting: str) -> Comparator:
             relative = found / 100
         else:
             absolute = found
-    return Comparator(_named("number", setting), _READERS["number"], partial(_close, absolute, relative), False)
+    same = partial(_close, absolute, relative)
+    return Comparator(_named("number", setting), _number, same, is_equality=False, is_noisy=not setting)
 
 
 def _make_similar(setting: str) -> Comparator:
     least = float(setting or 0.9)
     if not 0 < least <= 1:
         raise ValueError("how similar is more than 0 and at most 1")
-    return Comparator(f"similar:{least:g}", _letters, partial(_alike, least), False)
+    return Comparator(f"similar:{least:g}", _letters, partial(_alike, least), is_equality=False)
 
 
 def _named(name: str, setting: str) -> str:

@@ -17,7 +17,7 @@ from extract.evaluation.tree import CORRECT, MISSED, NULL, SPURIOUS, WITHHELD, W
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MEASURES = ("precision", "recall", "f1", "coverage", "accuracy")
-_AT_ONCE = 2_000_000  # weights in memory while rows are drawn again
+_AT_ONCE = 8_000_000  # weights in memory while rows are drawn again
 _STATES = (CORRECT, WRONG, SPURIOUS, MISSED, WITHHELD)
 
 

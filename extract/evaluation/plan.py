@@ -11,7 +11,7 @@ from extract.errors import ConfigError, InputError
 from extract.evaluation.comparators import Comparator, comparator_for, default_for
 from extract.evaluation.kinds import Kind, is_nested, is_plain, joint_kind, name_of, values_at
 from extract.evaluation.sides import Side
-from extract.evaluation.tree import Items, Leaf, Node, Tree, Whole
+from extract.evaluation.tree import Items, Leaf, Node, Tree, Whole, is_chain
 from extract.nearest import did_you_mean
 
 Compare = Mapping[str, str | Callable[[Any, Any], Any]]
@@ -209,7 +209,7 @@ class _Builder:
         item = self.build(path, left, right, True)
         if item is None and number is not None:
             raise ConfigError(f"{path}: all parts of its items are left out", hint=f"--compare {path}=ignore")
-        return None if item is None else Items(path, item, number, unique)
+        return None if item is None else Items(path, item, number, unique, is_chain(item))
 
     def _item(self, path: str, kind: Kind, other: Kind) -> Kind:
         if isinstance(kind, list):

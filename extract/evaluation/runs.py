@@ -19,7 +19,7 @@ from extract.sinks import QUARANTINE, TABLE, children_of, read_manifest, read_sh
 from extract.sinks.csv_file import read_csv
 
 VALUE = "value"  # the column of items that are no objects
-_OF_THE_FAILURE = 11  # columns of the quarantine before those of the source
+_LAST_OWN = "request"  # column of the quarantine; those of the source follow
 _SOURCE = "source."  # before the name of a source column that was taken
 _BROKEN = (OSError, ValueError, LookupError, TypeError, pa.ArrowException)
 
@@ -56,7 +56,8 @@ def _opened(path: Path, manifest: Mapping[str, Any], fields: Sequence[str] | Non
     table = _joined(path, manifest, kind)
     failed = _read(path / QUARANTINE, kind)
     key = next(iter(table.kinds))
-    source_columns = list(failed.kinds)[_OF_THE_FAILURE:]
+    names = list(failed.kinds)
+    source_columns = names[names.index(_LAST_OWN) + 1 :]
     known = {name.removeprefix(_SOURCE) for name in source_columns} | set(source_columns)
     passed = _passed([name for name in table.kinds if name != key], known, fields)
     reasons = {key_text(row["key"]): row["reason"] for row in failed.rows}

@@ -16,7 +16,10 @@ CORRECT, WRONG, SPURIOUS, MISSED, NULL = range(5)
 WITHHELD = 5  # a gold value whose record has no row
 STATES = ("correct", "wrong", "spurious", "missed", "null", "withheld")
 
-MOST_PAIRS = 90_000  # of one list that are weighed; a longer one gives up its equal items first, then goes in order
+MOST_PAIRS = 90_000  # of items that are weighed against each other
+MOST_CELLS = (
+    1_000_000  # the product of the cells of two lists that are weighed; beyond, what is not equal goes in order
+)
 
 Cell = tuple[int, int]  # number of the leaf, state
 
@@ -47,12 +50,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list. `number`: of the leaf that counts whole items, for items that are objects."""
+    """A list. `number`: of the leaf that counts whole items, for items that are objects. `takes_equals`: whether no
+    pairing is better than one in which equal items are paired: what is the same as the same is the same."""
 
     path: str
     item: Any
     number: int | None = None
     unique: bool = False
+    takes_equals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,26 +246,49 @@ def _all_right(found: list[Cell]) -> bool:
 
 
 def _pairs(tree: Items, predicted: list[Any], gold: list[Any]) -> list[tuple[int, int]]:
-    """The pairs with the most right cells; then those of equal items, then those nearest to the order."""
-    left, right = list(range(len(predicted))), list(range(len(gold)))
-    found: list[tuple[int, int]] = []
+    """The pairs with the most right cells, and of those the ones with the most items that are right as a whole."""
     if isinstance(tree.item, Leaf) and tree.item.comparator.is_equality:
         return _equal_pairs(predicted, gold)
-    if len(left) * len(right) > MOST_PAIRS:
-        found = _equal_pairs(predicted, gold)
-        a, b = {pair[0] for pair in found}, {pair[1] for pair in found}
-        left, right = [at for at in left if at not in a], [at for at in right if at not in b]
-    if len(left) * len(right) > MOST_PAIRS:
+    is_long = _is_long(predicted, gold)
+    found = _equal_pairs(predicted, gold) if tree.takes_equals or is_long else []
+    left, right = ([at for at in range(len(side)) if at not in taken] for side, taken in _taken(predicted, gold, found))
+    if is_long and _is_long([predicted[at] for at in left], [gold[at] for at in right]):
         return sorted([*found, *zip(left, right, strict=False)])
-    worth = np.array([[_worth(tree, predicted[a], gold[b], a - b) for b in right] for a in left])
+    worth = np.array([[_worth(tree, predicted[a], gold[b]) for b in right] for a in left])
     chosen = [(a, b) for a, b in best_pairs(worth.reshape(len(left), len(right))) if worth[a, b] > 0]
     return sorted([*found, *((left[a], right[b]) for a, b in chosen)])
 
 
-def _worth(tree: Items, predicted: Any, gold: Any, distance: int) -> float:
+def _taken(
+    predicted: list[Any], gold: list[Any], pairs: list[tuple[int, int]]
+) -> tuple[tuple[list[Any], set[int]], tuple[list[Any], set[int]]]:
+    return (predicted, {a for a, _ in pairs}), (gold, {b for _, b in pairs})
+
+
+def _is_long(predicted: list[Any], gold: list[Any]) -> bool:
+    return len(predicted) * len(gold) > MOST_PAIRS or _size(predicted) * _size(gold) > MOST_CELLS
+
+
+def _size(value: Any) -> int:
+    """The number of its cells."""
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list) else 1
+
+
+def is_chain(tree: Any) -> bool:
+    """Whether what is the same as the same is the same, in every part."""
+    if isinstance(tree, Leaf):
+        return tree.comparator.is_chain
+    if isinstance(tree, Node):
+        return all(map(is_chain, tree.parts.values()))
+    return is_chain(tree.item if isinstance(tree, Items) else tree.inner)
+
+
+def _worth(tree: Items, predicted: Any, gold: Any) -> float:
     found = cells(tree.item, predicted, gold)
     right = sum(state == CORRECT for _, state in found)
-    return right + 1e-3 * _all_right(found) - 1e-9 * abs(distance) if right else 0.0
+    return right + 1e-3 * _all_right(found) if right else 0.0
 
 
 def _equal_pairs(predicted: list[Any], gold: list[Any]) -> list[tuple[int, int]]:

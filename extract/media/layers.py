@@ -121,7 +121,7 @@ def _scale_of(page: Any) -> float:
     width, height = page.get_size()
     if not (width > 0 and height > 0):
         raise MediaError("media.broken", "a page has no size")
-    return min(_DPI / 72, math.sqrt(_MOST_PIXELS / (width * height)))
+    return float(min(_DPI / 72, math.sqrt(_MOST_PIXELS / (width * height))))
 
 
 def _picture(page: Any) -> Any:

@@ -77,10 +77,11 @@ def cards(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_card(groups: list[str]) -> bool:
-    if len(groups) > 1 and tuple(map(len, groups)) not in _CARD_SHAPES:
+    shape = tuple(map(len, groups))
+    if shape not in _CARD_SHAPES and not (len(shape) == 1 and shape[0] in _CARD_LENGTHS):
         return False
     digits = _ascii("".join(groups))
-    return len(digits) in _CARD_LENGTHS and bool(_CARD_PREFIX.match(digits)) and luhn.is_valid(digits)
+    return bool(_CARD_PREFIX.match(digits)) and luhn.is_valid(digits)
 
 
 def ibans(text: str) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,8 @@ Spans = Callable[[str], Iterator[tuple[int, int]]]
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MARKS = [chr(code) for code in range(0xF0000, 0xF0100)]  # no text uses all of them
+_FEW = 20  # values that are best looked for one by one
+_AT_ONCE = 400  # values in one pattern
 _HINT = (
     "RE2 reads it: no look-around, no back-references; \\d, \\w and \\b are of ASCII, \\p{L} and \\p{N} of all scripts"
 )
@@ -44,3 +46,17 @@ def searcher(pattern: str, what: str) -> Spans:
             f"{what}: {pattern[:80]!r} matches an empty text too", hint="it would mask nothing everywhere"
         )
     return spans
+
+
+def occurrences(values: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
+    """Where any of these values stands, in no order; of those that begin at one place the first."""
+    if len(values) > _FEW:
+        for first in range(0, len(values), _AT_ONCE):
+            pattern = "|".join(map(re.escape, values[first : first + _AT_ONCE]))
+            yield from searcher(_SURROGATES.sub("[?]", pattern), "values")(text)
+        return
+    for value in values:
+        start = text.find(value)
+        while start >= 0:
+            yield start, start + len(value)
+            start = text.find(value, start + len(value))

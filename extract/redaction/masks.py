@@ -11,13 +11,15 @@ from typing import Any
 from extract.errors import ConfigError
 from extract.records import Record
 from extract.redaction.kinds import KINDS, Spans
-from extract.redaction.linear import searcher
+from extract.redaction.linear import occurrences, searcher
 from extract.redaction.placeholders import LITERAL, Placeholders, Restored
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}")
 _SHORTEST_KNOWN = 5  # characters of a value that is masked wherever else it stands, pattern or not
+_BEGINNING = 6  # characters that tell a long value
 _LONG_KNOWN = 8  # characters of a value that is masked within words too
 _SHORTEST_TELLING = 4  # letters and digits of a piece that would tell something of a value
+_LETTER = re.compile(r"\w")
 _NO_SIGN = re.compile(r"[\W_]+")
 
 
@@ -63,11 +65,12 @@ class Masks:
         self._names: dict[str, str] = {}  # value → placeholder
         self._kinds: dict[str, str] = {}  # value → kind
         self._counts: Counter[str] = Counter()
-        self._known: re.Pattern[str] | None = None
+        self._places: dict[str, list[tuple[int, int, str]]] = {}  # of each text of a cell
         self._cells = {name: record[name] for name in redactor.columns if name in record}
         for cell in self._cells.values():
             for text in _texts_of(cell):
-                for start, end, kind in redactor.found(text):
+                found = self._places[text] = redactor.found(text)
+                for start, end, kind in found:
                     self._placeholder(kind, text[start:end])
         shown = {name: self.covered_value(cell) for name, cell in self._cells.items()}
         self.record = replace(record, cells={**record.cells, **shown}) if self._names else record
@@ -80,12 +83,13 @@ class Masks:
     def covered(self, text: str, *, is_made: bool = False) -> str:
         """The text with placeholders. `is_made`: of cells that are covered already, with the prompt's own words."""
         redactor = self._redactor
-        found = redactor.found(text, ("PHONE",) if is_made else ())
+        found = self._places.get(text) if not is_made else None
+        if found is None:
+            found = redactor.found(text, ("PHONE",) if is_made else ())
         if is_made:
             found = [each for each in found if text[each[0] : each[1]] not in redactor.said]
         spans = [(start, end, 1, kind) for start, end, kind in found]
-        if known := self._known_values():
-            spans += [(*match.span(), 0, self._kinds[match[0]]) for match in known.finditer(text)]
+        spans += self._again(text)
         pieces, place = [], 0
         for start, end, kind in merged(spans):
             pieces += [(text[place:start], False), (self._placeholder(kind, text[start:end]), True)]
@@ -100,6 +104,21 @@ class Masks:
             pieces += [self._without_look_alikes(text[place:start]), self._placeholder(LITERAL, text[start:end])]
             place = end
         return "".join([*pieces, self._without_look_alikes(text[place:])]) if pieces else text
+
+    def covered_reply(self, text: str) -> str:
+        """What was written with the record's values at hand, such as the faults of an answer, without any of them.
+
+        Nor with the beginning of one that was cut off. What else looks like a secret is the model's invention.
+        """
+        pieces, place = [], 0
+        for start, end, kind in merged(list(self._again(text, shortest=1))):
+            pieces += [text[place:start], self._placeholder(kind, text[start:end])]
+            place = end
+        text = "".join([*pieces, text[place:]])
+        for value in self._names:
+            if len(value) >= _LONG_KNOWN:
+                text = _without_beginnings(text, value)
+        return text
 
     def covered_value(self, value: Any) -> Any:
         """A cell or an answer with placeholders in all its texts; a whole number that is to be masked becomes text."""
@@ -140,25 +159,35 @@ class Masks:
             self._counts[kind] += 1
             name = self._names[value] = f"[{kind}_{self._counts[kind]}]"
             self._kinds[value] = kind
-            self._known = None
         return name
 
-    def _known_values(self) -> re.Pattern[str] | None:
-        """Finds the values that are masked already, wherever they stand."""
-        if self._known is None and self._names:
-            values = sorted((value for value in self._names if len(value) >= _SHORTEST_KNOWN), key=len, reverse=True)
-            values = [_anywhere(value) for value in values if self._kinds[value] != LITERAL]
-            self._known = re.compile("|".join(values)) if values else _NEVER
-        return self._known
+    def _again(self, text: str, shortest: int = _SHORTEST_KNOWN) -> Iterator[tuple[int, int, int, str]]:
+        """Where values stand again that are masked already: long ones wherever, short ones as words."""
+        kinds = self._kinds
+        values = [value for value, kind in kinds.items() if kind != LITERAL and len(value) >= shortest]
+        for start, end in occurrences(sorted(values, key=len, reverse=True), text):
+            kind = kinds.get(text[start:end])
+            if kind and (end - start >= _LONG_KNOWN or not _is_within(text, start, end)):
+                yield start, end, 0, kind
 
 
-_NEVER = re.compile(r"(?!)")
+def _without_beginnings(text: str, value: str) -> str:
+    """The text with … for each place where this value begins and breaks off."""
+    pieces, place = [], 0
+    start = text.find(value[:_BEGINNING])
+    while start >= 0:
+        end = start + _BEGINNING
+        while end < len(text) and text[end] == value[end - start : end - start + 1]:
+            end += 1
+        pieces += [text[place:start], "…"]
+        place = end
+        start = text.find(value[:_BEGINNING], end)
+    return "".join([*pieces, text[place:]])
 
 
-def _anywhere(value: str) -> str:
-    """What finds a value again: a long one wherever it stands, a short one as a word."""
-    found = re.escape(value)
-    return found if len(value) >= _LONG_KNOWN else rf"(?<!\w){found}(?!\w)"
+def _is_within(text: str, start: int, end: int) -> bool:
+    """Whether a place is part of a word."""
+    return bool(_LETTER.match(text[start - 1 : start]) or _LETTER.match(text[end : end + 1]))
 
 
 def merged(found: list[tuple[int, int, int, str]]) -> list[tuple[int, int, str]]:

@@ -90,7 +90,7 @@ class Placeholders:
             value = values.get(f"[{kind}_{int(match['number'] or match['count'])}]")
             if value is None:
                 message = f"{match[0][:80]!r} stands for no value of this record"
-                found.issues.append(Issue("parse", "redact.unknown", path, message, short(text)))
+                found.issues.append(Issue("schema", "redact.unknown", path, message, short(text)))
             else:
                 found.altered = True
             return value

@@ -7,5 +7,6 @@ decides, and writes them back. So there is nothing to be agreed on, and what one
 from __future__ import annotations
 
 from extract.sharing.shared import Shared, joined
+from extract.sharing.state import Amount
 
-__all__ = ["Shared", "joined"]
+__all__ = ["Amount", "Shared", "joined"]

@@ -16,12 +16,10 @@ from extract.config import Limits, Model
 from extract.control import Answered, Controller, End, Ticket, Verdict
 from extract.disk import told
 from extract.errors import ConfigError, RunStopped
-from extract.prices import cost_of
-from extract.records import Usage
 from extract.sharing import turns
 from extract.sharing.file import LimitsFile
 from extract.sharing.places import MOST, Place
-from extract.sharing.state import State
+from extract.sharing.state import Amount, State
 
 logger = logging.getLogger("extract.limits")
 
@@ -37,8 +35,8 @@ class _Ended:
     """A call of this process that the others do not know of yet."""
 
     ticket: Ticket
-    held: Usage
-    used: Usage
+    held: Amount
+    used: Amount
     end: End
     verdict: asyncio.Future[Verdict] | None
 
@@ -66,7 +64,8 @@ class Shared:
         self, path: Path, limits: Limits, model: Model, max_retry_after: float, clock: Callable[[], float]
     ) -> None:
         self.clock = clock
-        self._path, self._model = path, model
+        self._path = path
+        self._knows_prices = model.cost_usd(1, 1) is not None
         self._state = State(limits, clock())
         self._number = 0  # of the change that is known
         self._ended: list[_Ended] = []
@@ -115,7 +114,7 @@ class Shared:
         self._place.number = float(self._free_place())
         state.add(self._place)
         self._heed_rules(now)
-        if state.stated["max_cost_usd"] < math.inf and self._model.cost_usd(1, 1) is None:
+        if state.stated["max_cost_usd"] < math.inf and not self._knows_prices:
             raise ConfigError(
                 f"{self._path}: another process caps the cost, and this one knows no prices",
                 hint="set model.input_usd_per_million and model.output_usd_per_million",
@@ -253,9 +252,9 @@ class Shared:
         """Whether the endpoint has ever answered any of them."""
         return self._state.totals.answers > 0
 
-    def has_room(self, likely: Usage) -> bool:
+    def has_room(self, likely: Amount) -> bool:
         """In a turn: whether a call may begin below the caps of all. Raises RunStopped at one."""
-        return self._state.has_room(likely, self._usd(likely), self._path)
+        return self._state.has_room(likely, self._path)
 
     def wait(self, tokens: float, *, retry: bool) -> float:
         """In a turn: as Controller.may_start, and longer where it is the turn of another."""
@@ -266,9 +265,9 @@ class Shared:
         self._is_changed = self._is_changed or bool(calls or self._place.waiting)
         return turns.note_waiting(self._state, self._place, self.clock(), calls, seconds)
 
-    def begin(self, held: Usage, *, retry: bool) -> Ticket:
+    def begin(self, held: Amount, *, retry: bool) -> Ticket:
         """In a turn: a call begins."""
-        ticket = self.control.started(self.clock(), held.total, retry=retry)
+        ticket = self.control.started(self.clock(), held.usage.total, retry=retry)
         self._place.in_flight += 1
         self._place.looks += ticket.probe
         self._place.turns += 1
@@ -277,11 +276,11 @@ class Shared:
         self._is_changed = True
         return ticket
 
-    def end(self, ticket: Ticket, held: Usage, used: Usage, end: End) -> None:
+    def end(self, ticket: Ticket, held: Amount, used: Amount, end: End) -> None:
         """A call has ended; heard of in the next turn."""
         self._ended.append(_Ended(ticket, held, used, end, None))
 
-    def verdict(self, ticket: Ticket, held: Usage, used: Usage, end: End) -> asyncio.Future[Verdict]:
+    def verdict(self, ticket: Ticket, held: Amount, used: Amount, end: End) -> asyncio.Future[Verdict]:
         """As `end`, and what it means for its record."""
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._ended.append(_Ended(ticket, held, used, end, verdict))
@@ -300,20 +299,17 @@ class Shared:
             self._place.in_flight -= 1
             self._place.looks = max(0.0, self._place.looks - ended.ticket.probe)
             self._hold(ended.held, -1)
-            self._state.totals.add(ended.used, self._usd(ended.used))
+            self._state.totals.add(ended.used)
             self._state.totals.answers += isinstance(ended.end, Answered)
             self._is_changed = True
             if ended.verdict is not None and not ended.verdict.done():
                 ended.verdict.set_result(verdict)
         self._ended.clear()
 
-    def _hold(self, held: Usage, sign: int) -> None:
-        self._place.held_input += sign * held.input_tokens
-        self._place.held_output += sign * held.output_tokens
-        self._place.held_usd += sign * self._usd(held)
-
-    def _usd(self, usage: Usage) -> float:
-        return cost_of(self._model, usage) or 0.0
+    def _hold(self, held: Amount, sign: int) -> None:
+        self._place.held_input += sign * held.usage.input_tokens
+        self._place.held_output += sign * held.usage.output_tokens
+        self._place.held_usd += sign * held.usd
 
 
 def _clock() -> Callable[[], float]:

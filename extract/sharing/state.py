@@ -21,6 +21,14 @@ _SAID = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a call uses, and what that costs."""
+
+    usage: Usage = Usage()
+    usd: float = 0.0
+
+
 @dataclass(slots=True)
 class Totals:
     """What all have used since the file was made."""
@@ -33,10 +41,10 @@ class Totals:
     last: float = 0.0  # when this was written
     members: float = 0.0  # grows when a process comes or goes
 
-    def add(self, used: Usage, usd: float) -> None:
-        self.input_tokens += used.input_tokens
-        self.output_tokens += used.output_tokens
-        self.usd += usd
+    def add(self, used: Amount) -> None:
+        self.input_tokens += used.usage.input_tokens
+        self.output_tokens += used.usage.output_tokens
+        self.usd += used.usd
 
 
 _TOTALS = len(Totals.__slots__)
@@ -124,8 +132,8 @@ class State:
     def _least(self, name: str) -> float:
         return min([float(getattr(place, name)) for place in self.places])
 
-    def has_room(self, likely: Usage, usd: float, path: object) -> bool:
-        """Whether a call that costs so much may begin below the caps of all. Raises RunStopped at one."""
+    def has_room(self, likely: Amount, path: object) -> bool:
+        """Whether such a call may begin below the caps of all. Raises RunStopped at one."""
         caps = {name: cap for name in CAPS if (cap := self.stated[name]) < math.inf}
         if not caps:
             return True
@@ -141,8 +149,9 @@ class State:
         if not self.control.in_flight:
             return True
         used["max_requests"] += 1
-        used["max_cost_usd"] += sum([place.held_usd for place in self.places]) + usd
-        used["max_total_tokens"] += sum([place.held_input + place.held_output for place in self.places]) + likely.total
+        used["max_cost_usd"] += sum([place.held_usd for place in self.places]) + likely.usd
+        held = sum([place.held_input + place.held_output for place in self.places])
+        used["max_total_tokens"] += held + likely.usage.total
         return all(used[name] <= cap for name, cap in caps.items())
 
 

@@ -15,6 +15,7 @@ from extract.errors import InputError
 from extract.sources.rows import BATCH, Row, refuse_twins
 
 _BATCH_OF_FILES = 16
+_BATCH_BYTES = 1 << 20
 _BUFFER = 1 << 18  # bytes of a column read at once: else it is the column of a row group, which is often the file
 
 
@@ -45,7 +46,7 @@ class Parquet:
         try:
             with self._open() as file:
                 # Threads would decode little faster, and the memory that each of them keeps is more than the batch.
-                for batch in file.iter_batches(batch_size=_batch(self._schema), use_threads=False):
+                for batch in file.iter_batches(batch_size=_batch_of(file.metadata, self._schema), use_threads=False):
                     yield from _rows(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a value that Python cannot hold too
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
@@ -97,6 +98,13 @@ def _rows(batch: pa.RecordBatch) -> Iterator[Row]:
 def _batch(schema: pa.Schema) -> int:
     """Rows read at a time: few when columns hold bytes, which are whole files."""
     return _BATCH_OF_FILES if any("binary" in str(field.type) for field in schema) else BATCH
+
+
+def _batch_of(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
+    """The same for a file, which knows how large its rows are."""
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    fitting = int(_BATCH_BYTES * metadata.num_rows // max(1, size))
+    return max(1, min(_batch(schema), fitting))
 
 
 def _checked(schema: pa.Schema, label: str) -> pa.Schema:

@@ -122,6 +122,7 @@ def test_hostile_numbers(kind: str) -> None:
     for text in HOSTILE:
         assert all(len(issue.message) < 400 for issue in found(check, Item(code=text)))
     assert not passes(check, 10**5000)
+    assert found(check, Item(code="1" * 101))[0].message.endswith("it is too long")
     assert 100 == len(found(check, {"code": ["x"] * 100_000}))
     assert time.perf_counter() - began < 2
 

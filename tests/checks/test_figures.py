@@ -73,6 +73,16 @@ def test_a_right_sum_passes(parts: list[Any]) -> None:
         assert [] == found(checks.sums_to("lines.amount", "total"), bill(*parts, total=shown))
 
 
+def test_a_tolerance_is_itself_allowed_and_digits_are_kept() -> None:
+    """To the last of fifty digits."""
+    check = checks.sums_to("lines.amount", "total", tolerance="0.01")
+    assert [] == found(check, bill(1, total=Decimal("1.01")))
+    assert ["$.total"] == paths(check, bill(1, total=Decimal("1.01000000000000000000000000000000000000000000000001")))
+    whole = Decimal("1" + "0" * 48 + ".1")
+    assert [] == found(checks.sums_to("lines.amount", "total"), bill(10**48, Decimal("0.1"), total=whole))
+    assert ["$.total"] == paths(checks.sums_to("lines.amount", "total"), bill(10**48, Decimal("0.1"), total=10**48))
+
+
 def test_sums_within_each_item_of_a_shared_list() -> None:
     """Each order has its own total."""
     value = Orders(orders=[bill(1, 2, total=3), bill(1, 2, total=4), bill(total=9)])

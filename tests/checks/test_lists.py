@@ -43,7 +43,7 @@ class Bill(BaseModel):
     kinds: set[Kind] = set()
 
 
-scalars = st.none() | st.integers(-2, 2) | st.sampled_from(["a", "A", "", "1"]) | st.booleans()
+scalars = st.none() | st.integers(-2, 2) | st.sampled_from(["a", "A", "", " \t", "1"]) | st.booleans()
 more = scalars | st.sampled_from([Decimal("1.0"), 1.0, 0.1, Decimal("0.1"), dt.date(2024, 1, 1), Kind.A])
 
 
@@ -152,6 +152,12 @@ class Address(BaseModel):
 class Customer(BaseModel):
     address: Address | None = None
     vip: bool | None = None
+
+
+def test_the_items_of_a_set_have_an_order() -> None:
+    """The same in every process: that of their texts."""
+    assert ["$.tags[0]"] == paths(checks.between("tags", high=9), {"tags": {9, 10}})
+    assert ["$.lines[1].sku"] == paths(checks.unique_items("lines.sku"), {"lines": ({"sku": 1}, {"sku": 1})})
 
 
 def test_a_missing_parent_is_a_missing_field() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -176,6 +178,20 @@ def test_items_are_matched_by_what_they_share() -> None:
     assert (1, 1, 1, 0) == (found["l[]"].correct, found["l[]"].wrong, found["l[]"].spurious, found["l[]"].missed)
 
 
+def test_items_that_share_nothing_are_no_pair() -> None:
+    """One is too many, the other is lacking: neither is a wrong value of the other."""
+    found = lists([{"n": "salt", "p": 9}], [{"n": "tea", "p": 1}]).fields
+    assert (0, 1, 1) == (found["l.n"].wrong, found["l.n"].spurious, found["l.n"].missed)
+    assert (0, 1, 1) == (found["l[]"].wrong, found["l[]"].spurious, found["l[]"].missed)
+
+
+def test_of_equal_pairings_the_one_with_more_whole_items_counts() -> None:
+    """Two right cells in one item, or one in each of two: the first."""
+    said, gold = [{"n": "z", "p": 1}, {"n": "x", "p": 1}], [{"n": "x", "p": 2}, {"n": "x", "p": 1}]
+    for compare in ({}, {"l.p": "number:0.1"}):
+        assert 1 == lists(said, gold, compare=compare).fields["l[]"].correct
+
+
 def test_whole_items_are_not_in_the_totals() -> None:
     """Their parts are; counting both would count each mistake twice."""
     found = lists([{"n": "tea", "p": 1}], [{"n": "tea", "p": 2}])
@@ -229,6 +245,27 @@ def test_lists_within_lists() -> None:
     found = lists(gold[::-1], gold)
     assert 1 == found.micro.f1
     assert {"l[]", "l.n", "l.t[]", "l.t.r"} == set(found.fields)
+
+
+@SETTINGS
+@given(ITEMS, ITEMS)
+def test_no_other_matching_has_more_right_cells(predicted: list[dict[str, Any]], gold: list[dict[str, Any]]) -> None:
+    """Against every pairing of the items, equal ones among them."""
+    found = lists([{"n": "z", "v": 9}, *predicted], [{"n": "y", "v": 8}, *gold]).fields
+    fewer, more = sorted((predicted, gold), key=len)
+    best = max(
+        sum((a["n"] == b["n"]) + (a["v"] == b["v"]) for a, b in zip(fewer, order, strict=False))
+        for order in permutations(more)
+    )
+    assert best == found["l.n"].correct + found["l.v"].correct
+
+
+def test_lists_of_long_lists_are_no_hang() -> None:
+    """Two hundred rows of two hundred cells, each unlike the others."""
+    begun = time.monotonic()
+    gold, said = ([[f"{side}{row}.{at % 90}" for at in range(200)] for row in range(200)] for side in "gs")
+    assert 0 == lists(said, gold).fields["l"].correct
+    assert time.monotonic() - begun < 20
 
 
 def test_a_long_list_is_no_wait() -> None:

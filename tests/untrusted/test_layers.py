@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -107,9 +108,9 @@ def test_only_the_pages_that_are_sent_are_looked_at() -> None:
 @pytest.mark.skipif(not (SHARED / "data").exists(), reason="needs ../shared")
 def test_real_documents_hide_nothing() -> None:
     """A few of them; docs/untrusted.md has the figure for all."""
-    files = sorted((SHARED / "data" / "invoices_pdf" / "pdf").glob("*.pdf"))[:12]
-    assert 12 == len(files)
-    assert [""] * 12 == [hidden_text(file.read_bytes(), [0]) for file in files]
+    files = sorted((SHARED / "data" / "invoices_pdf" / "pdf").glob("*.pdf"))[:6]
+    assert 6 == len(files)
+    assert [""] * 6 == [hidden_text(file.read_bytes(), [0]) for file in files]
 
 
 @pytest.mark.parametrize(
@@ -123,13 +124,13 @@ def test_real_documents_hide_nothing() -> None:
     ],
 )
 def test_a_record_whose_pdf_hides_text_is_flagged_or_not_sent(
-    tmp_path: Path, as_: str, policy: str, reasons: list[str], flags: list[str]
+    tmp_path: Path, as_: Any, policy: str, reasons: list[str], flags: list[str]
 ) -> None:
     """Pictures of its pages show what anyone sees, so they are sent."""
     (tmp_path / "a.pdf").write_bytes(page(f"{SEEN} {text(ORDER, '3 Tr')}"))
     source = tmp_path / "rows.csv"
     source.write_text("id,file\na,a.pdf\n")
-    media = Media(column="file", as_=as_)  # type: ignore[arg-type]  # one of its values
+    media = Media(column="file", as_=as_)
     made = pipeline(prompt=Prompt(user="Read.", media=[media]), untrusted=policy)
     with ScriptedServer(lambda call: {"name": "x", "number": 1}) as server:
         result = extract.run(made, source, out=tmp_path / "out", endpoint=server.endpoint())

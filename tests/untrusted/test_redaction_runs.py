@@ -152,6 +152,26 @@ def test_brackets_around_a_secret_stay(tmp_path: Path) -> None:
     assert ["x [a@example.com] y"] == result.table["name"].to_pylist()
 
 
+def test_a_repair_shows_no_secret_either(tmp_path: Path) -> None:
+    """What is wrong with an answer is said with its values, which are put back by then."""
+
+    class Long(BaseModel):
+        """A note that is not too long."""
+
+        note: Annotated[str, Field(max_length=60)]
+
+    rows = pa.table({"id": ["a"], "text": [f"Mail {MAIL}, call {PHONE}"]})
+    answers = iter(["Mail [EMAIL_1], call [PHONE_1], and a note that is far too long to be let pass", "Mail [EMAIL_1]"])
+    with ScriptedServer(lambda call: {"note": next(answers)}) as server:
+        result = run(
+            server, tmp_path, rows, schema=Long, redact=["email", "phone"], repair=extract.Repair(max_repairs=1)
+        )
+    assert (2, [f"Mail {MAIL}"]) == (len(server.calls), result.table["note"].to_pylist())
+    said = server.calls[1].prompt
+    assert "[EMAIL_1]" in said
+    assert [] == [secret for secret in (MAIL, PHONE) for call in server.calls if secret.encode() in call.raw]
+
+
 class Phones(BaseModel):
     """A model whose own names look like placeholders."""
 
