@@ -259,7 +259,7 @@ class Redrive:
             row.key: row
             for row in rows
             if any(journal.lookup(request) is None for request in row.requests)
-            and False or (not row.requests and row.reason.startswith(_INTERNAL))
+            or (not row.requests and row.reason.startswith(_INTERNAL))
         }
 
     def _raise_reason(self, shelf: Shelf, job: Job, tally: Tally) -> None:

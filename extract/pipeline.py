@@ -204,7 +204,7 @@ class Prepared:
             [question.part for question in self.questions],
             *(prompt.system, prompt.user, prompt.nearest, tuple(prompt.narrow), prompt.loaded_examples),
             *((tuple(prompt.turns), prompt.media_columns) if prompt.turns or prompt.media else ()),
-            *(self.model_name, self._model_as_set.model_dump(mode="json"), self.build.dialect.form),
+            *(self.model_name, self._as_set(pipeline.model).model_dump(mode="json"), self.build.dialect.form),
             *([self.price_table] if self.price_table else []),  # and not the price of today: tables stay as they are
             *(self.build.dialect.model_in_body, body_fields(self.build.dialect, pipeline.model)),
             *(self.schema.fingerprint, self.build.toolbox),
@@ -214,14 +214,13 @@ class Prepared:
             *settings_of(self.build),
             *([pipeline.repair] if pipeline.repair.max_repairs else []),
             *([pipeline.samples] if pipeline.samples else []),
-            *((tier.name, without_price(tier.model).model_dump(mode="json")) for tier in self.tiers[1:]),
+            *((tier.name, self._as_set(tier.model).model_dump(mode="json")) for tier in self.tiers[1:]),
         ]
         return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
-    @property
-    def _model_as_set(self) -> Model:
+    def _as_set(self, model: Model) -> Model:
         """The model without what a table of prices says of it."""
-        return without_price(self.pipeline.model) if self.price_table else self.pipeline.model
+        return without_price(model) if self.price_table else model
 
 
 def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:

@@ -75,6 +75,7 @@ class Survey:
             return
         self.first = self.first or self._opening(steps[0].request)
         missing = {step.request.hash: step.request for step in steps if step.answer is None}
+        missing |= {request.hash: request for request in self._votes(record) if self.lookup(request.hash) is None}
         fresh = {name: request for name, request in missing.items() if name not in self.asked}
         self.answered += not fresh
         if not missing:
@@ -90,6 +91,11 @@ class Survey:
             guessed += sum(before.values())
         self.places.append(record.position)
         self.guesses.append(guessed)
+
+    def _votes(self, record: Record) -> list[ChatRequest]:
+        """The further questions, where several answers vote."""
+        voting, build = self.prepared.voting, self._ladders[0].question.build
+        return voting.requests(build, 0, record) if voting else []
 
     def _learn(self, found: Sequence[tuple[ChatRequest, Answer]]) -> None:
         """Draw the record, or not, so that all records with whole answers are drawn alike."""

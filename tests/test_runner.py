@@ -64,7 +64,9 @@ class Scene:
                     ladders=[Ladder(question) for question in prepared.questions],
                     judge=judge or prepared.judge,
                     journal=journal,
-                    send=with_limits(journaled(send or self.send, journal, Model()), Gate(Limits(), Model(), self.stop)),
+                    send=with_limits(
+                        journaled(send or self.send, journal, Model()), Gate(Limits(), Model(), self.stop)
+                    ),
                     model=Model(),
                     tally=tally,
                     stop=self.stop,

@@ -17,8 +17,9 @@ from pydantic import BaseModel
 
 import extract
 from extract import Model, Pipeline, Repair, Samples
-from extract.api import Result
+from extract.api import Result, prepare_run
 from extract.errors import ConfigError
+from extract.survey import survey
 from extract.testing import Reply, ScriptedServer
 from extract.votes import elected
 from tests.support import NO_WAIT
@@ -147,6 +148,13 @@ def test_confidence_in_flat_tables(tmp_path: Path, settings: dict[str, Any]) -> 
     result, _ = ran(tmp_path, [bill()] * 3, **settings)
     assert {"company": 1.0, "total": 1.0, "lines": 1.0} == confidence(result)
     assert pa.types.is_struct(result.table.schema.field("_confidence").type)
+
+
+def test_the_estimate_knows_of_all_answers(tmp_path: Path) -> None:
+    """Each of them is a request."""
+    pipeline = Pipeline(name="bills", schema=Bill, prompt="{{ text }}", samples=Samples(n=3))
+    frame = pd.DataFrame({"text": ["a", "b"]})
+    assert 6 == survey(prepare_run(pipeline, frame, endpoint=extract.Endpoint(api_key="k")), None)["requests"]
 
 
 @pytest.mark.parametrize("given_", [{"n": 1}, {"n": 99}, {"n": 3, "escalate_below": 0}])

@@ -96,7 +96,7 @@ def differs(a: Decimal, b: Decimal, tolerance: Decimal) -> bool:
     if a == b:
         return False
     apart = total_of((a, b.copy_negate()))
-    return (a != b) if apart is None else abs(apart) > tolerance
+    return (a != b) if apart is None else apart.copy_abs() > tolerance  # abs() would round
 
 
 def sums_to(

@@ -331,3 +331,7 @@ def test_a_flag_that_names_a_field_tells_of_its_mistake() -> None:
     found = evaluate(said, gold).fields
     assert (3, 2) == (found["v"].wrong_rows, found["v"].unflagged)
     assert (1, 1) == (found["w"].wrong_rows, found["w"].unflagged)
+    said = pa.table({"id": [1, 2], "l": [[{"p": 1}], [{"p": 1}]], "_flags": [["unsupported:$.l[0].p"], ["fences"]]})
+    gold = pa.table({"id": [1, 2], "l": [[{"p": 2}], [{"p": 2}]]})
+    found = evaluate(said, gold).fields
+    assert [(2, 1), (2, 1)] == [(found[path].wrong_rows, found[path].unflagged) for path in ("l[]", "l.p")]
