@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from extract.choice import Plan, again, choose, plan
 from extract.disk import DiskPause, pausing
@@ -33,7 +33,7 @@ from extract.shared_journal import about_run, opened_journal
 from extract.shelf import Shelf, resumed, tally_of, writer_for
 from extract.sinks import RunDirectory, Shard, read_manifest
 from extract.sinks.former import Quarantined, quarantined
-from extract.sinks.rundir import NEXT, is_whole, remove_tables, shards_of
+from extract.sinks.rundir import NEXT, is_whole, journal_of, remove_tables, shards_of
 from extract.sources import Scan
 from extract.stop import Stop
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 ApprovePlan = Callable[[Plan], None]
 _RELAXED = "schema_relaxed:"
-_INTERNAL = "internal."  # reasons that say nothing of the record
 
 
 @dataclass(frozen=True)
@@ -121,6 +120,9 @@ class Redrive:
                 hint="name the PIPELINE and the SOURCE of that run, with its options; "
                 "or run `extract run` with these first",
             )
+        place = journal_of(self.out, self.journal)
+        if not place.exists():
+            raise ConfigError(f"{place} is not there: what was paid would be asked again", hint="bring it back")
         if not is_whole(self.out, manifest):
             raise ConfigError(f"shards are missing in {self.out} or are damaged", hint="run `extract run`: " + again)
 
@@ -219,6 +221,7 @@ class Redrive:
             async with running(asking.endpoint) as endpoint, job.client(endpoint, transport) as client:
                 runner = job.runner(client, journal, tally)
                 runner.judge = self.prepared.judge
+                runner.workshop = self._job.runner(_nobody, journal, tally).workshop  # later runs look for its requests
                 await runner.run(records, deliver)
         await journal.flush()
         await journal.forget(runner.unfounded)
@@ -228,7 +231,9 @@ class Redrive:
     async def _note(self, journal: Journal, requests: Sequence[str], outcome: Outcome, model: str) -> None:
         """All parts of a record together: it is answered anew, or as before."""
         flags = tuple(flag for flag in outcome.flags if flag.startswith(_RELAXED))
-        pairs = list(zip(requests, (outcome.request or "").split(), strict=True))
+        others = (outcome.request or "").split()
+        count = len(requests) if len(requests) == len(others) else len(self.asked.questions)  # others were repairs
+        pairs = list(zip(requests[:count], others[:count], strict=True))
         found = {
             name: Instead(other, journal.attempts_at(name), model)
             for name, other in pairs
@@ -245,22 +250,24 @@ class Redrive:
     async def _derive(self, shelf: Shelf, journal: Journal) -> Report:
         """The tables anew, with nothing asked: who has no answer keeps the row that is there."""
         tally = shelf.tally
-        former = await asyncio.to_thread(self._unanswered, journal)
         self.stop.attach()
         job = Job(self.prepared, self.scan, self.out, self.stop, self.notify)
-        runner = Deriver.of(job.runner(_nobody, journal, tally), former)
+        runner = Deriver.of(job.runner(_nobody, journal, tally))
         position = sum(shard.records for shard in shelf.shards)
-        await runner.run(islice(self.prepared.source.records_of(self.scan), position, None), shelf.add, shelf.settle)
+        records = islice(self._with_rows(runner.rows, position), position, None)
+        await runner.run(records, shelf.add, shelf.settle)
         return await job.finish(shelf, tally)
 
-    def _unanswered(self, journal: Journal) -> dict[Key, Quarantined]:
-        rows = quarantined(writer_for(self.prepared, self.out))
-        return {
-            row.key: row
-            for row in rows
-            if any(journal.lookup(request) is None for request in row.requests)
-            or (not row.requests and row.reason.startswith(_INTERNAL))
-        }
+    def _with_rows(self, rows: dict[Key, Quarantined], begin: int) -> Iterator[Record]:
+        """The records; from `begin` on `rows` has the quarantine's row of each, if any, until somebody takes it out."""
+        found = quarantined(writer_for(self.prepared, self.out))
+        row = next(found, None)
+        for record in self.prepared.source.records_of(self.scan):
+            if row is not None and row.key == record.key:
+                if record.position >= begin:
+                    rows[record.key] = row
+                row = next(found, None)
+            yield record
 
     def _raise_reason(self, shelf: Shelf, job: Job, tally: Tally) -> None:
         """Raises what stopped the redrive, with a report of what was asked."""
@@ -279,30 +286,40 @@ class Redrive:
             failpoint(name)
 
 
+class _NotAskedError(Exception):
+    """There is no answer, and none is asked for."""
+
+
 @dataclass
 class Deriver(Runner):
-    """A runner that asks for nothing."""
+    """A runner that asks for nothing: a record without all its answers keeps its row in the quarantine."""
 
-    former: Mapping[Key, Quarantined] | None = None
+    rows: dict[Key, Quarantined] = field(default_factory=dict)  # of records at work
 
     @classmethod
-    def of(cls, runner: Runner, former: Mapping[Key, Quarantined]) -> Deriver:
-        given = {each.name: getattr(runner, each.name) for each in fields(Runner) if each.init}
-        return cls(**given, former=former)
+    def of(cls, runner: Runner) -> Deriver:
+        return cls(**{each.name: getattr(runner, each.name) for each in fields(Runner) if each.init})
+
+    def _at_hand(self, record: Record) -> Outcome | None:
+        outcome = super()._at_hand(record)
+        if outcome is not None:
+            self.rows.pop(record.key, None)
+        return outcome
 
     async def _answered(self, record: Record) -> Outcome | None:
-        row = (self.former or {}).get(record.key)
-        if row is None:
+        row = self.rows.pop(record.key, None)
+        try:
             return await super()._answered(record)
-        return self._counted(row.outcome(record), replayed=True)
+        except _NotAskedError as error:
+            if row is None:
+                raise RunStopped(
+                    f"the journal has no answer to {error}, which a row of the table rests on",
+                    hint="look with `extract fsck`; `extract run` asks for it again",
+                ) from None
+            return self._counted(row.outcome(record), replayed=True)
 
-    async def _ask(self, request: ChatRequest) -> None:
-        self.stop.request(
-            RunStopped(
-                f"the journal has no answer to {request.hash}, which a row of the table rests on",
-                hint="look with `extract fsck`; `extract run` asks for it again",
-            )
-        )
+    async def _ask_once(self, request: ChatRequest) -> NoReturn:
+        raise _NotAskedError(request.hash)
 
 
 async def _nobody(request: ChatRequest) -> Completion:

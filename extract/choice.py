@@ -192,11 +192,11 @@ def plan(prepared: Prepared, asked: Prepared, choice: Choice) -> Plan:
         if requests is None:
             mute.update(choice.rows[key])
             continue
-        pairs = dict(zip(choice.rows[key], (request.hash for request in requests), strict=True))
+        pairs = dict(zip(choice.rows[key], (request.hash for request in requests), strict=False))  # repairs come last
         clashing |= {name for name, other in pairs.items() if others.setdefault(name, other) != other}
         tokens |= {request.hash: estimated_tokens(request) for request in requests}
     choice = _without(choice, mute, clashing)
-    left = {others[name] for requests in choice.rows.values() for name in requests}
+    left = {others[name] for requests in choice.rows.values() for name in requests if name in others}
     model = asked.pipeline.model
     given, most = sum(tokens[name] for name in left), len(left) * model.max_tokens
     costs = (model.cost_usd(given, 0), model.cost_usd(given, most))

@@ -35,7 +35,8 @@ REPLACEMENT = (
 )
 OF_RUNS = (*JOURNAL, *LOCK, *WHOLE_FILES, *SHELF, *REPLACEMENT)
 REDRIVE = ("redrive.marked", "redrive.note.before", "redrive.note.after", "redrive.asked", "redrive.derived")
-NAMES = (*OF_RUNS, *REDRIVE)
+ACCEPT = ("accept.marked", "accept.note.before", "accept.note.after", "accept.derived")
+NAMES = (*OF_RUNS, *REDRIVE, *ACCEPT)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.audit import as_data, audit, audit_again
 from extract.budget import RecordBudget
+from extract.by_hand import Hands
 from extract.client import Client, completion_from
 from extract.config import Endpoint
 from extract.disk import DiskPause
@@ -119,6 +120,7 @@ class Job:
             if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
                 committed = tally_of(self.scan, shelf.shards)
                 tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
+                tally.human = committed.human
                 self.stop.reason.report = self.report(tally, self.stop.reason)
             raise self.stop.reason
 
@@ -148,6 +150,7 @@ class Job:
             models={tier.name: tier.model for tier in self.prepared.tiers[1:]},
             voting=self.prepared.voting,
             workshop=self._workshop(journal),
+            by_hand=Hands(journal.by_hand(), self.prepared.judge, self.prepared.source.also),
             tally=tally,
             stop=self.stop,
             width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
@@ -217,6 +220,7 @@ class Job:
             unmetered=tally.unmetered,
             efforts=tally.efforts,
             table_checks=tally.table_checks,
+            human=tally.human,
         )
 
 

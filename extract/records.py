@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Key = str | int
 Severity = Literal["reject", "repair", "warn"]
 
+HUMAN = "human"  # flag of a row that a person filled in, and its model
 ESTIMATED = "usage_estimated"  # flag of an answer whose tokens nobody counted
 _LONGEST = 500  # characters of an offending value
 _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -238,6 +239,11 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return not self.issues
+
+    @property
+    def is_human(self) -> bool:
+        """Whether it is the word of a person."""
+        return HUMAN in self.flags
 
 
 class Sender(Protocol):

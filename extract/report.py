@@ -37,6 +37,7 @@ class Report:
     unmetered: int = 0  # answers that do not say how many tokens they used
     efforts: Efforts = field(default_factory=Efforts)  # by kind and model, where failed answers are asked again
     table_checks: Sequence[TableFinding] = ()  # what was found in the table as a whole
+    human: int = 0  # of those that are ok, by the word of a person
 
     @property
     def table_ok(self) -> bool:
@@ -53,7 +54,8 @@ class Report:
         """47 ok, 3 quarantined (semantic.verbatim 2, schema.enum 1), 50 requests, 21,340 tokens, 0 retries"""
         reasons = ", ".join(f"{code} {number}" for code, number in self.reasons.items())
         tokens = self.input_tokens + self.output_tokens
-        parts = [f"{self.ok:,} ok", f"{self.quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")]
+        by_hand = f" ({self.human:,} by hand)" if self.human else ""
+        parts = [f"{self.ok:,} ok{by_hand}", f"{self.quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")]
         parts += [f"{self.pending:,} pending"] if self.pending else []
         parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
         parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
@@ -71,6 +73,7 @@ class Report:
         return {
             "counts": {"in": self.records, "ok": self.ok, "quarantined": self.quarantined, "pending": self.pending},
             "reasons": dict(self.reasons),
+            **({"human": self.human} if self.human else {}),
             "requests": self.requests,
             "retries": self.retries,
             "ambiguous": self.ambiguous,
@@ -121,6 +124,7 @@ class Tally:
     begun_with: int = 0  # done by an earlier run
     replayed: int = 0  # judged anew from the journal, without a call
     ok: int = 0
+    human: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -150,6 +154,7 @@ class Tally:
             self.efforts.add(effort)
         if outcome.ok:
             self.ok += 1
+            self.human += outcome.is_human
         else:
             self.quarantined += 1
             self.reasons[outcome.issues[0].code] += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from extract.budget import RecordCapReached
+from extract.by_hand import Hands
 from extract.client import completion_from
 from extract.config import Model
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
@@ -96,6 +97,7 @@ class Runner:
     voting: Voting | None = None  # has several answers to a question
     workshop: Workshop | None = None  # asks again for what failed
     counts_records: bool = False  # what each of them costs, since that has a cap
+    by_hand: Hands = field(default_factory=Hands)  # records that people spoke of: they are not asked for
     watch: Watch = field(default_factory=Watch)
     refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
@@ -130,7 +132,7 @@ class Runner:
 
         None: not so, or something is wrong; then `_outcome` does it all, and says what.
         """
-        if self.reads_files or self.voting or not self._replaying:
+        if self.reads_files or self.voting or not self._replaying or record.key in self.by_hand:
             return None
         try:
             pieces = [self._stored(Climb(ladder, record)) for ladder in self.ladders]
@@ -167,7 +169,8 @@ class Runner:
     async def _outcome(self, record: Record) -> Outcome | None:
         """The outcome of one record, whatever happens; None when the run stops before there is one."""
         try:
-            return await self._answered(record)
+            said = self.by_hand(record) if record.key in self.by_hand else None
+            return self._counted(said, replayed=True) if said else await self._answered(record)
         except (RunStopped, RunDirectoryError) as error:
             self.stop.request(error)
             return None
@@ -239,7 +242,9 @@ class Runner:
         """What a request came to that stands on no ladder, from the journal or the endpoint; None: the run stops."""
         stored = self.journal.lookup(request.hash)
         asked = stored or await self._ask_once(request)
-        if asked is None or asked == _LOOK_AGAIN:
+        if asked == _LOOK_AGAIN:  # another process was answered meanwhile
+            asked = self.journal.lookup(request.hash)
+        if asked is None:
             return None
         if isinstance(asked, _NoAnswer):
             return Piece(request.hash, asked.attempts, issue=asked.issue, unanswered=asked.unanswered)

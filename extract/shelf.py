@@ -37,6 +37,7 @@ class _Growing:
 
     records: int = 0
     unanswered: int = 0
+    human: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     efforts: Efforts = field(default_factory=Efforts)
     _outcomes: list[Outcome] = field(default_factory=list)
@@ -58,7 +59,7 @@ class _Growing:
         """What is to be said of it once it is written."""
         failed = sum(self.reasons.values())
         reasons = by_number(self.reasons)
-        return Shard(self.records - failed, failed, reasons, self.unanswered, sizes, self.efforts)
+        return Shard(self.records - failed, failed, reasons, self.unanswered, sizes, self.efforts, self.human)
 
     def _slice(self, writer: ShardWriter) -> None:
         """A row that no file can hold goes to the quarantine, and the others are kept."""
@@ -71,6 +72,7 @@ class _Growing:
             found = writer.slice(outcomes)
         self._slices.append(found)
         self.unanswered += sum(item.unanswered for item in outcomes)
+        self.human += sum(item.ok and item.is_human for item in outcomes)
         for effort in (effort for item in outcomes for effort in item.efforts):
             self.efforts.add(effort)
         for code in (item.issues[0].code for item in outcomes if not item.ok):
@@ -152,7 +154,7 @@ class Shelf:
         """Say what is committed. Raises DiskPause when the disk refuses for now."""
         prepared = self.prepared
         ok, quarantined = sum(shard.ok for shard in self.shards), sum(shard.quarantined for shard in self.shards)
-        reasons = tally_of(self.scan, self.shards).reasons
+        committed = tally_of(self.scan, self.shards)
         totals = self.journal.totals()
         counts = {
             "in": self.scan.count,
@@ -164,7 +166,8 @@ class Shelf:
             "complete": complete,
             "pipeline": prepared.pipeline.name,
             "counts": counts,
-            "reasons": by_number(reasons),
+            "reasons": by_number(committed.reasons),
+            **({"human": committed.human} if committed.human else {}),
             "answered": totals.answers,
             "requests": totals.requests,
             "retries": totals.retries,
@@ -177,6 +180,8 @@ class Shelf:
             "model": prepared.model_name,
             "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
             "source": prepared.source.label,
+            "key": prepared.source.key_name,
+            "fields": list(prepared.schema.arrow_schema.names),
             "table_format": prepared.pipeline.format,
             "folders": list(self._writer.folders),
             "losses": list(prepared.losses(self.tally.relaxed)),
@@ -184,7 +189,7 @@ class Shelf:
             "rungs": list(self.tally.rungs),
             "versions": _versions(),
             **self.about,
-            **({"efforts": efforts.rows} if (efforts := tally_of(self.scan, self.shards).efforts) else {}),
+            **({"efforts": committed.efforts.rows} if committed.efforts else {}),
             "shards": [_without_nothing(asdict(shard)) for shard in self.shards],
         }
         with pausing(self.root):
@@ -192,8 +197,8 @@ class Shelf:
 
 
 def _without_nothing(shard: dict[str, Any]) -> dict[str, Any]:
-    """A shard as the manifest has it: efforts only where failed answers are asked again."""
-    return {name: value for name, value in shard.items() if value or name != "efforts"}
+    """A shard as the manifest has it: efforts only where failed answers are asked again, people where they spoke."""
+    return {name: value for name, value in shard.items() if value or name not in ("efforts", "human")}
 
 
 def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
@@ -201,6 +206,7 @@ def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
     tally = Tally(records=scan.count)
     for shard in shards:
         tally.ok += shard.ok
+        tally.human += shard.human
         tally.quarantined += shard.quarantined
         tally.reasons.update(shard.reasons)
         tally.efforts.take(shard.efforts)

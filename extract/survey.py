@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from extract.by_hand import Hands
 from extract.client import completion_from
 from extract.dialects import settled, undocumented
 from extract.estimate import LEAST_INPUT, MOST_INPUT, Estimate, Range, estimate, least_tokens, lines_of
@@ -56,6 +57,7 @@ class Survey:
     unaskable: list[tuple[Any, Issue]] = field(default_factory=list)
     first: ChatRequest | None = None  # what is sent first
     seen: list[_Seen] = field(default_factory=list)
+    by_hand: Hands = field(default_factory=Hands)  # records that people spoke of
     places: array[int] = field(default_factory=lambda: array("q"))  # of the records that ask something
     guesses: array[int] = field(default_factory=lambda: array("q"))  # input tokens of what each of them asks
 
@@ -68,6 +70,9 @@ class Survey:
 
     def look(self, record: Record) -> None:
         """Count what one record asks that no record before it did, and no journal answers."""
+        if self.by_hand.stands_for(record):
+            self.answered += 1
+            return
         try:
             steps = [Climb(ladder, record).look(self.lookup) for ladder in self._ladders]
         except Unaskable as error:
@@ -151,6 +156,8 @@ def looked(prepared: Prepared, journal_path: Path | None, account: str | None = 
         if journal_path:
             journal = stack.enter_context(Journal(journal_path, account, shared=account is not None))
         found = Survey(prepared, journal.lookup if journal else _nothing, journal is not None and journal.has_relaxed())
+        if journal:
+            found.by_hand = Hands(journal.by_hand(), prepared.judge, prepared.source.also)
         for record in prepared.source.records():
             found.look(record)
     return found

@@ -92,7 +92,7 @@ def paused(out: Path, source: Path, ready: Nursery, server: ScriptedServer, code
     assert [f"k{number}" for number in range(1, ROWS + 1)] == keys(out)
 
 
-PLACES = [name for name in failpoints.NAMES if not name.startswith(("replace", "next", "journal.close"))]
+PLACES = [name for name in failpoints.OF_RUNS if not name.startswith(("replace", "next", "journal.close"))]
 
 
 @pytest.mark.parametrize(("name", "code"), list(zip(PLACES, itertools.cycle(WORDS), strict=False)))

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 import extract
-from extract import Limits, Prompt, Redriven, failpoints
+from extract import Limits, Prompt, Redriven, Repair, Samples, failpoints
 from extract.choice import Plan
 from extract.cli import app
+from extract.disk import DiskPause
 from extract.errors import ConfigError, RunStopped
 from extract.fsck import fsck
 from extract.records import Record
@@ -390,6 +391,34 @@ def test_rounds_with_functions_are_made_anew(tmp_path: Path, source: Path) -> No
         assert parts(out) == derived_anew(server, source, out, tools=[lookup])
 
 
+@pytest.mark.parametrize(
+    "changes", [{"repair": Repair(max_repairs=1)}, {"samples": Samples(n=3)}], ids=["repair", "votes"]
+)
+def test_repairs_and_votes_are_the_run_s_own(tmp_path: Path, changes: Any) -> None:
+    """They are made for the new answer as for the old one; a plain run finds them all."""
+    state = {"turn": 0}
+
+    def stubborn(call: Call) -> Any:
+        number = int(next(word for word in str(call.body["messages"][0]["content"]).split() if word.isdigit()))
+        good = {"name": "x", "number": number}
+        if number != 3 or state["turn"] == 2 or (state["turn"] == 1 and len(call.body["messages"]) > 1):
+            return good
+        return {"name": "x", "number": f"none {state['turn']}"}
+
+    source = rows_csv(tmp_path / "items.csv", 5)
+    with ScriptedServer(stubborn) as server:
+        out = tmp_path / "out"
+        assert 1 == run(server, source, out, **changes).report.quarantined
+        for turn in (1, 2):
+            state["turn"] = turn
+            before = len(server.calls)
+            redrive(server, source, out, changes)
+            assert before < len(server.calls) or turn == 2
+            assert parts(out) == derived_anew(server, source, out, **changes)
+            assert [] == fsck(out, source).violations
+        assert 5 == run(server, source, out, **changes).report.ok
+
+
 def test_another_model_may_answer(source: Path, out: Path, server: ScriptedServer, mood: Model7) -> None:
     """`_model` says who; the price is that model's; the original run keeps these rows and asks nothing."""
     mood.bad.clear()
@@ -551,6 +580,22 @@ def test_it_may_end_at_every_durable_step(tmp_path: Path) -> None:
         running.redriven(CHAIN, (1,))
         assert [] == running.faults
         assert set(CHAIN) == running.died
+
+
+@pytest.mark.parametrize(("name", "code"), list(zip(failpoints.REDRIVE, ["ENOSPC", "EIO", "EROFS"] * 2, strict=False)))
+def test_a_disk_that_refuses_is_a_pause(
+    source: Path, out: Path, server: ScriptedServer, mood: Model7, monkeypatch: pytest.MonkeyPatch, name: str, code: str
+) -> None:
+    """The old tables stand, and the same call goes on with what is not answered."""
+    mood.bad.clear()
+    failpoints.forget_counts()
+    with monkeypatch.context() as patch:
+        patch.setenv(failpoints.VARIABLE, f"{name}:1:{code}")
+        with pytest.raises(DiskPause):
+            redrive(server, source, out)
+    failpoints.forget_counts()
+    assert [] == fsck(out, source).violations
+    assert [20, [4, 8, 12, 16]] == [redrive(server, source, out).report.ok, asked(server)]
 
 
 # From the command line

@@ -20,13 +20,15 @@ from benchmarks.long import measured
 from benchmarks.server import ledger_of, running
 from benchmarks.task import write_source
 from extract import Endpoint, Limits, RunStopped, arun, run
+from extract.client.pool import Deadlines
+from extract.journal import Journal
 from extract.records import Outcome
 from extract.report import Tally
 from extract.shelf import SLICE
 from extract.sinks import ShardWriter
 from extract.sources import open_source
 from extract.testing import Reply, ScriptedServer, completion
-from tests.support import item, pipeline, rows_csv
+from tests.support import answer, item, pipeline, rows_csv
 
 _PEAK = """
 import sys
@@ -96,6 +98,44 @@ def test_a_long_run_asks_once_and_its_loop_is_never_held_up_for_long(tmp_path: P
     assert [0, 0, 0] == [found[f"{name}_requests"] for name in ("again", "resume", "replay")]
     assert found["lag_own_p99_ms"] < MOST_LAG
     assert found["replay_lag_own_p99_ms"] < MOST_LAG
+
+
+def test_calls_that_are_over_leave_no_room_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their deadlines are minutes away: what stands until then must not be as large as all that was called."""
+    rooms: list[int] = []
+    made: list[Deadlines] = []
+    group = Deadlines.group
+
+    def noted(deadlines: Deadlines, loop: asyncio.AbstractEventLoop, due: float) -> Any:
+        made[:] = [deadlines]
+        return group(deadlines, loop, due)
+
+    def look(tally: Tally) -> None:
+        if tally.done == 900:
+            rooms.extend(sys.getsizeof(calls) for calls in made[0]._groups.values() if not calls)
+
+    monkeypatch.setattr(Deadlines, "group", noted)
+    with ScriptedServer(lambda call: Reply(completion(item(call)))) as server:
+        own = pipeline(limits=Limits(concurrency=64, timeout=600))
+        source = rows_csv(tmp_path / "a.csv", 1000)
+        run(own, source, out=tmp_path / "out", endpoint=Endpoint(base_url=server.base_url), on_progress=look)
+    assert rooms
+    assert {sys.getsizeof(set())} == set(rooms)
+
+
+def test_answers_that_come_together_are_stored_with_few_statements(tmp_path: Path) -> None:
+    """After each statement the writer waits for the busy loop: with one for each answer that would be seconds."""
+    statements: list[str] = []
+
+    async def scene() -> None:
+        with Journal(tmp_path / "journal.db") as journal:
+            await journal.store("first", answer())
+            journal._writer.connection.set_trace_callback(statements.append)
+            await asyncio.gather(*(journal.store(f"r{number}", answer()) for number in range(250)))
+            assert all(journal.lookup(f"r{number}") for number in range(250))
+
+    asyncio.run(scene())
+    assert 100 > len(statements)
 
 
 class Writing:

@@ -385,7 +385,7 @@ class Sky:
 
 def main() -> None:
     """Serve the weather of the first argument."""
-    given = {
+    given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(sys.argv[1]).items()
     }
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=import_module("uvloop").new_event_loop) as runner:

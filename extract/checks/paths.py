@@ -6,7 +6,7 @@ Lists on the way are opened, `*` stands for every entry of a dict. What is absen
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
@@ -75,8 +75,7 @@ def values(field: str) -> Callable[[Any], list[Any]]:
         for name in steps:
             below: list[Any] = []
             for item in level:
-                kind: Hashable = type(item)
-                if not _has_members(kind) or name == ENTRY:
+                if name == ENTRY or not _has_members(item.__class__):
                     return [found for _, found in slow(value)]
                 found = item.get(name) if isinstance(item, dict) else getattr(item, name, None)
                 if type(found) is list:
@@ -92,11 +91,9 @@ def values(field: str) -> Callable[[Any], list[Any]]:
 
 
 @lru_cache(maxsize=1_000)
-def _has_members(kind: Hashable) -> bool:
+def _has_members(kind: type) -> bool:
     """Whether a step of a path leads from values of this class to one of their members."""
-    if kind is dict:
-        return True
-    return isinstance(kind, type) and issubclass(kind, BaseModel) and not issubclass(kind, RootModel)
+    return kind is dict or (issubclass(kind, BaseModel) and not issubclass(kind, RootModel))
 
 
 def _walk(value: Any, steps: Sequence[str], at: str, nulls: bool, whole: bool) -> Iterator[Found]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from extract import patterns, spans
@@ -15,14 +13,13 @@ from extract.checks.base import FieldCheck, issue_of, shown
 from extract.checks.figures import differs, number_of, tolerance_of
 from extract.checks.paths import Found, Reader, reader
 from extract.errors import ConfigError
+from extract.evidence import finder_of
 from extract.fingerprint import source_of
 from extract.records import Issue, Record, Severity
 from extract.verbatim import contains, labels_of, value_spans
 
 Finder = Callable[[str, Any], bool]  # whether a text supports a value
 
-_HYPHENS = re.compile(r"[\u00ad]|[-\u2010\u2011][ \t]*\r?\n\s*")  # soft ones, and those that a line ends with
-_WORDS = re.compile(r"[^\W_]+")
 _FLAGS = re.compile(r"\(\?([aiLmsux]+)\)")
 
 
@@ -48,8 +45,9 @@ def grounded(
 ) -> FieldCheck:
     """The record supports each field's value (code `semantic.grounded`).
 
-    As `verbatim`, but text counts in any case, punctuation, hyphenation and width, as long as its words stand together.
-    Null passes, true and false do. `find` takes the place of that rule: a function of a text and a value.
+    By the rules of `Evidence`: text in any case, punctuation and hyphenation, over the lines of a column, and but for
+    what a scanner mistakes; numbers and dates in any country's writing. Null passes, true and false do. `find` takes
+    the place of these rules: a function of a text and a value.
     """
     stands = find or stands_for
     settings = (source_of(find),) if find else ()
@@ -58,10 +56,10 @@ def grounded(
 
 def stands_for(text: str, value: Any) -> bool:
     """Whether a text supports a value: the rule of `grounded`, until it is told another."""
-    if not isinstance(value, str):
-        return _figure_stands(text, value)
-    words = _folded(value)
-    return f" {words} " in f" {_folded_text(text)} " if words else _contains(text, value)
+    if isinstance(value, bool):
+        return True
+    support = finder_of(text).find(value)
+    return support is not None and support.is_support
 
 
 def _supported(
@@ -113,17 +111,6 @@ def _figure_stands(text: str, value: Any) -> bool:
     if isinstance(value, dt.date) or number is not None:
         return value_spans(text, value if number is None else number)
     return _contains(text, value.isoformat() if isinstance(value, dt.time) else str(value))
-
-
-@lru_cache(maxsize=8)  # the checks of a record ask for the same text again and again
-def _folded_text(text: str) -> str:
-    return _folded(text)
-
-
-def _folded(text: str) -> str:
-    """Its words, one space apart, in one case and width."""
-    joined = _HYPHENS.sub("", unicodedata.normalize("NFKC", text))
-    return " ".join(_WORDS.findall(joined.casefold()))
 
 
 def labelled(field: str, pattern: str, *, column: str | None = None, severity: Severity = "repair") -> FieldCheck:

@@ -15,7 +15,7 @@ from extract.errors import ConfigError
 if TYPE_CHECKING:
     from extract.pipeline import Pipeline
 
-_UNKEPT = "model.extra_body"  # a setting that may hold what is nobody else's business
+_UNKEPT = "extra_body"  # a setting of the model that may hold what is nobody else's business
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Started:
 
     def as_dict(self) -> dict[str, Any]:
         """As the manifest has it."""
-        settings = [item for item in self.settings if not item.strip().startswith(_UNKEPT)]
+        settings = [item for item in self.settings if _name_of(item) != _UNKEPT]
         return {**asdict(self), "settings": settings, "folder": str(Path.cwd())}
 
     def pipeline(self) -> tuple[Pipeline, str | None]:
@@ -52,6 +52,11 @@ class Started:
 
 
 _READER = TypeAdapter(Started)
+
+
+def _name_of(setting: str) -> str:
+    """Of `model.seed=3` the `seed`."""
+    return setting.partition("=")[0].strip().rpartition(".")[2]
 
 
 def read_started(manifest: Mapping[str, Any], run_dir: Path) -> Started | None:

@@ -91,6 +91,8 @@ class Reply:
             return
         if self._timed is not None:
             self._timed.discard(connection)
+            if not self._timed:  # else it keeps the room of all that were in it, until its time has come
+                self._timed.clear()
         if connection.release():
             self._pool.keep(connection)
 

@@ -59,7 +59,8 @@ def _opened(path: Path, manifest: Mapping[str, Any], fields: Sequence[str] | Non
     names = list(failed.kinds)
     source_columns = names[names.index(_LAST_OWN) + 1 :]
     known = {name.removeprefix(_SOURCE) for name in source_columns} | set(source_columns)
-    passed = _passed([name for name in table.kinds if name != key], known, fields)
+    stated = manifest.get("fields") if fields is None else fields
+    passed = _passed([name for name in table.kinds if name != key], known, stated)
     reasons = {key_text(row["key"]): row["reason"] for row in failed.rows}
     side = make_side(table, key, passed=passed, quarantined=reasons)
     columns = {name: kind for name, kind in side.columns.items() if name not in passed}
@@ -70,7 +71,8 @@ def _opened(path: Path, manifest: Mapping[str, Any], fields: Sequence[str] | Non
 def _passed(names: Sequence[str], known: set[str], fields: Sequence[str] | None) -> list[str]:
     """The columns of the source that stand between the key and the fields."""
     if fields is not None:
-        return [name for name in names if name not in fields and not name.startswith("_")]
+        top = {field for field in fields if isinstance(field, str)}
+        return [name for name in names if not name.startswith("_") and not {name, name.partition(".")[0]} & top]
     found: list[str] = []
     for name in names:
         if name not in known:

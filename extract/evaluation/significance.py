@@ -12,7 +12,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     Under the null hypothesis each such record is a fair coin; the probability of a split at least as uneven.
     """
     number, least = only_first + only_second, min(only_first, only_second)
-    if number == 0 or 2 * least == number:
+    if number == 0:
         return 1.0
     logs = [_log_choose(number, each) - number * math.log(2) for each in range(least + 1)]
     top = max(logs)

@@ -45,7 +45,7 @@ class Finder:
         if isinstance(value, bool | None) or not has_writing(value):
             return ()
         if isinstance(value, int | float | Decimal):
-            number = Decimal(str(value))
+            number = Decimal(value) if isinstance(value, int) else Decimal(str(value))
             return self._amounts.find(number) if number.is_finite() else ()
         if isinstance(value, dt.date | dt.time):
             return self._days.find(value, day_first)

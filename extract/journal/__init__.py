@@ -7,6 +7,7 @@ Several runs may share a journal, also at the same time.
 """
 
 from extract.journal.book import Journal
+from extract.journal.by_hand import ByHand
 from extract.journal.entries import COMPLETION, Answer, Totals
 from extract.journal.file import APPLICATION, FORMAT
 from extract.journal.instead import Instead
@@ -20,6 +21,7 @@ __all__ = [
     "GROUP",
     "WINDOW",
     "Answer",
+    "ByHand",
     "Instead",
     "Journal",
     "Totals",

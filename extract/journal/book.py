@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,20 @@ from extract.errors import APIError, RunDirectoryError
 from extract.failpoints import failpoint
 from extract.journal.accounts import totals_of
 from extract.journal.ahead import Ahead
-from extract.journal.entries import COMPLETION, FLUSH, FORGET, INSTEAD, OWNER, RESEARCH, RESULT, Answer, Entry, Totals
+from extract.journal.by_hand import PREFIX, ByHand, noted_by_hand, read_by_hand
+from extract.journal.entries import (
+    COMPLETION,
+    FLUSH,
+    FORGET,
+    HUMAN,
+    INSTEAD,
+    OWNER,
+    RESEARCH,
+    RESULT,
+    Answer,
+    Entry,
+    Totals,
+)
 from extract.journal.file import connect
 from extract.journal.instead import Instead, name_of_note, noted, read_note
 from extract.journal.known import Known
@@ -158,6 +171,25 @@ class Journal:
         await self._writer.stored(Entry("", INSTEAD, None, None, None, None, note=to_json(rows)))
         self._has_notes = True
 
+    def by_hand(self) -> list[ByHand]:
+        """What people said of records of this run directory, and took back."""
+        query = "SELECT request, body, digest FROM notes WHERE request BETWEEN ? AND ? AND kind = 'human'"
+        ending, found = name_of_note("", self.account), []
+        for name, body, digest in self._rows(query, PREFIX, f"{PREFIX}~"):
+            if not name.endswith(ending):
+                continue
+            note = read_by_hand(body) if is_sealed_note(name, HUMAN, body, digest) else None
+            if note is None:
+                logger.warning("%s: what a person said of a record is damaged, and is left out", self.path)
+            else:
+                found.append(note)
+        return found
+
+    async def store_by_hand(self, notes: Sequence[ByHand]) -> None:
+        """From now on people's words count for these records, or no longer; all of them or none."""
+        rows = [(name_of_note(note.name, self.account), noted_by_hand(note)) for note in notes]
+        await self._writer.stored(Entry("", HUMAN, None, None, None, None, note=to_json(rows)))
+
     def note_failure(self, request: str, error: APIError) -> None:
         """Note a failed attempt that will be made again, or that leaves its record without an answer."""
         entry = Entry(request, error.kind, error.status, error.code, error.message, None)
@@ -218,11 +250,20 @@ class Journal:
         return found[0].decode("ascii", "replace") if found and is_sealed_note(OWNER, OWNER, *found) else None
 
     def _row(self, query: str, *values: str) -> Any:
-        """One row. A statement that is still open in another thread would hold an old state of the file for all."""
+        """One row, or None."""
+        return self._read(query, values, lambda cursor: cursor.fetchone())
+
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        """All rows."""
+        found: list[Any] = self._read(query, values, lambda cursor: cursor.fetchall())
+        return found
+
+    def _read(self, query: str, values: Sequence[str], fetch: Callable[[sqlite3.Cursor], Any]) -> Any:
+        """What is found. A statement that is still open in another thread would hold an old state of the file for all."""
 
         def read() -> Any:
             with self._reading, closing(self._reader.execute(query, values)) as cursor:
-                return cursor.fetchone()
+                return fetch(cursor)
 
         try:
             return patiently(read)

@@ -13,7 +13,8 @@ FLUSH = "flush"  # an entry that is only waited for
 FORGET = "forget"  # likewise: drop an answer
 RESEARCH, RESULT = "research", "result"  # kinds of notes: what went before an answer, what a function gave back
 INSTEAD, OWNER = "instead", "owner"  # likewise: which request answers for one, whose directory the journal stands in
-NOTES = (FLUSH, RESULT, INSTEAD, OWNER)  # entries that are no calls
+HUMAN = "human"  # likewise: what a person said of a record
+NOTES = (FLUSH, RESULT, INSTEAD, OWNER, HUMAN)  # entries that are no calls
 
 
 @dataclass(frozen=True, slots=True)

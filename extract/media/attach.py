@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from extract.media import images, layers, pdfs, sound
+from extract.media import images, pdfs, sound
 from extract.media.files import digest_below, read_below, too_large
 from extract.media.pages import joined
 from extract.media.part import Kept, MediaError, Part, digest_of
@@ -115,6 +115,8 @@ class Attachments:
 
     def _hidden(self, data: bytes, pages: Sequence[int]) -> str:
         """What the pages hold and do not show; kept for a while, since the same file may be looked at again."""
+        from extract.media import layers  # with numpy, which nothing else here needs
+
         name = f"hidden {digest_of(data)} {','.join(map(str, pages))}"
         kept = self.kept.take(name)
         if kept is None:

@@ -167,7 +167,7 @@ def _covered_by_pictures(page: Any) -> float:
     for left, bottom, right, top in _pictures(raw, page):
         across = max(0.0, min(right, width) - max(left, 0.0))
         area += across * max(0.0, min(top, height) - max(bottom, 0.0))
-    return min(1.0, area / (width * height))
+    return float(min(1.0, area / (width * height)))
 
 
 def _pictures(raw: Any, page: Any) -> Iterator[_Box]:

@@ -49,6 +49,7 @@ class Shard:
     unanswered: int = 0  # quarantined without any answer; a later run asks for them again
     sizes: Sequence[int] = ()  # bytes of its file in each of the manifest's folders
     efforts: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # see report.Efforts
+    human: int = 0  # of those that passed, by the word of a person
 
     @property
     def records(self) -> int:
@@ -259,7 +260,7 @@ def _is_sound(manifest: Mapping[str, Any]) -> bool:
     return (
         isinstance(shards, list)
         and all(isinstance(shard, dict) and set(shard) <= names for shard in shards)
-        and all(isinstance(shard.get(name, 0), int) for shard in shards for name in ("ok", "quarantined", "unanswered"))
+        and all(isinstance(shard.get(name, 0), int) for shard in shards for name in ("ok", "quarantined", "unanswered", "human"))
         and manifest.get("table_format") in ("parquet", "csv")
         and isinstance(manifest.get("format", 0), int)
         and _are_folders(manifest.get("folders", list(_OWN)))

@@ -118,13 +118,13 @@ HOSTILE = ["", " ", "\x00", "\ud800", "²", "४" * 13, "9" * 5_000, "x" * 10**6
 def test_hostile_numbers(kind: str) -> None:
     """No crash, and no time spent on what is too long."""
     check = checks.checksum("code", kind)
-    began = time.perf_counter()
+    began = time.process_time()
     for text in HOSTILE:
         assert all(len(issue.message) < 400 for issue in found(check, Item(code=text)))
     assert not passes(check, 10**5000)
     assert found(check, Item(code="1" * 101))[0].message.endswith("it is too long")
     assert 100 == len(found(check, {"code": ["x"] * 100_000}))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 CURRENT = ["EUR", "USD", "JPY", "CHF", "XAU"]
@@ -195,9 +195,9 @@ def test_units_of_a_dimension(dimension: str, good: list[str], bad: list[str]) -
 )
 def test_hostile_units(text: str) -> None:
     """Nothing is worked out that somebody wrote into a unit."""
-    began = time.perf_counter()
+    began = time.process_time()
     assert ["$.code"] == paths(checks.unit("code", "mass"), Item(code=text))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_dimension_that_is_none_is_refused_before_a_run() -> None:

@@ -166,10 +166,10 @@ def test_hostile_values_and_a_big_table(tmp_path: Path) -> None:
     entries = [f"entry {number}" for number in range(100_000)]
     pq.write_table(pa.table({"name": [*entries, None, "", "\u202e", "é" * 10_000]}), path)
     check = checks.one_of_table("name", path, "name", cutoff=99)
-    began = time.perf_counter()
+    began = time.process_time()
     odd = [float("nan"), Decimal("sNaN"), 10**5000, "x" * 10**6, "\x00", ["a", {"b": 1}], "é" * 10_000, b"x"]
     for value in odd:
         assert all(len(issue.message) < 2_000 for issue in found(check, Item(name=value)))
     assert [] == found(check, {"name": entries})
     assert 100 == len(found(check, {"name": ["nothing like it"] * 100_000}))
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10

@@ -57,15 +57,17 @@ WORDS = st.text("abAB-., \n", max_size=12)
 @settings(deadline=None)
 @given(WORDS, WORDS)
 def test_grounded_is_a_run_of_words(value: str, text: str) -> None:
-    """Said plainly: the value's words are some of the text's, one after the other."""
+    """Said plainly: the value's words are some of the text's, one after the other, or its letters are, as they stand."""
 
     def words(of: str) -> list[str]:
-        return re.findall("[a-z]+", re.sub(r"-[ \t]*\n\s*", "", of).lower())
+        return re.findall("[a-z]+", of.lower())
 
     wanted, there = words(value), words(text)
     runs = [there[at : at + len(wanted)] for at in range(len(there))]
+    is_found = not found(checks.grounded("name"), Item(name=value), text=text)
     if wanted:
-        assert (wanted in runs) == (not found(checks.grounded("name"), Item(name=value), text=text))
+        assert is_found or wanted not in runs
+        assert not is_found or "".join(wanted) in "".join(there)
 
 
 def test_the_rule_of_grounded_can_be_exchanged() -> None:
@@ -88,13 +90,13 @@ def test_verbatim_is_a_part_of_the_folded_text(value: str, text: str) -> None:
 @pytest.mark.parametrize("make", [checks.verbatim, checks.grounded])
 def test_hostile_values(make: Any) -> None:
     """NaN, infinity, huge numbers, odd letters: not found, no crash, in a moment."""
-    began = time.perf_counter()
+    began = time.process_time()
     odd = [float("nan"), float("inf"), Decimal("sNaN"), 10**5000, "\ud800", "\x00", "x" * 10**6, ["y"] * 100_000, b"z"]
     for value in odd:
         issues = found(make("name"), Item(name=value), text="ACME 1 2 3 " * 400)
         assert issues
         assert all(len(issue.message) < 300 for issue in issues)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

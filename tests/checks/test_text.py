@@ -41,11 +41,11 @@ def test_matches_says_what_was_expected() -> None:
 )
 def test_catastrophic_patterns_are_bounded(pattern: str) -> None:
     """In `matches` and in `labelled`: what would take Python years takes a moment."""
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("a" * 60 + "!", "x" * 3_000, ("a " * 2_000) + "!"):
         found(checks.matches("text", pattern), Item(text=text))
         found(checks.labelled("text", pattern), Item(text=5), page=f"{text}\n{'a' * 55}! 5")
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.parametrize("pattern", ["(", "[z-a]", "(?>a)b", "(?P<x>a)(?(x)b|c)", "a{2,1}", "(" * 5_000, None, 5])
@@ -100,10 +100,10 @@ def test_what_cannot_be_told_passes(text: Any) -> None:
 def test_hostile_texts_for_a_language() -> None:
     """Only the beginning of a long text is looked at."""
     pytest.importorskip("py3langid")
-    began = time.perf_counter()
+    began = time.process_time()
     assert ["$.text"] == paths(checks.language("text", "en"), Item(text=GERMAN * 20_000))
     paths(checks.language("text", "en"), Item(text="a" * 10**6))
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_settings_of_languages_are_checked_before_a_run() -> None:

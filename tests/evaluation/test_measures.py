@@ -145,13 +145,13 @@ def test_draws_in_several_blocks_are_the_same_rows(monkeypatch: pytest.MonkeyPat
 
 def test_figures_by_hand() -> None:
     """Null on either side, on both, a wrong value, a quarantined record and one that the run never saw."""
-    gold = pd.DataFrame({"id": [1, 2, 3, 4, 5, 6], "v": ["a", "b", None, None, "e", "f"]})
+    gold = pd.DataFrame({"id": [1, 2, 3, 4, 5, 6, 7], "v": ["a", "b", None, None, "e", "f", None]})
     said = pd.DataFrame({"id": [1, 2, 3, 4, 5], "v": ["a", "x", "y", None, None]})
     found = evaluate(said, gold).fields["v"]
     assert (1, 1, 1, 1, 1, 1) == (found.correct, found.wrong, found.spurious, found.null, found.missed, found.withheld)
     score = found.score
     assert (1 / 3, 1 / 4, 2 / 7) == (score.precision, score.recall, score.f1)
-    assert (2 / 4, 2 / 6) == (score.coverage, score.accuracy)
+    assert (2 / 4, 2 / 7) == (score.coverage, score.accuracy)
     skipped = evaluate(said, gold, missing="skip")
     assert (5, 1 / 3, 2 / 5) == (skipped.records, skipped.micro.recall, skipped.micro.accuracy)
 

@@ -97,6 +97,25 @@ def test_what_is_no_secret_is_sent_as_it_is(tmp_path: Path) -> None:
     assert "copy its text exactly" in server.calls[0].body["messages"][0]["content"]
 
 
+def test_the_endpoint_is_not_told_to_refuse_placeholders(tmp_path: Path) -> None:
+    """An answer held to a format or a pattern could not copy one; what comes back is held to both."""
+
+    class Mail(BaseModel):
+        """Who wrote."""
+
+        mail: EmailStr
+        phone: Annotated[str, Field(pattern=r"^\+[\d ]+$", min_length=12)]
+
+    answer = {"mail": "[EMAIL_1]", "phone": "[PHONE_1]"}
+    with ScriptedServer(lambda call: answer) as server:
+        result = run(server, tmp_path, ROWS.slice(0, 1), schema=Mail, profile="full")
+        wrong = run(server, tmp_path / "b", pa.table({"id": ["a"], "text": [f"{MAIL}, Tel 1234567"]}), schema=Mail)
+    nodes = server.calls[0].body["response_format"]["json_schema"]["schema"]["properties"]
+    assert {"mail": {"type": "string"}, "phone": {"type": "string"}} == nodes
+    assert [(MAIL, PHONE)] == [(row["mail"], row["phone"]) for row in result.table.to_pylist()]
+    assert ["schema.minLength"] == wrong.quarantine["reason"].to_pylist()
+
+
 def test_a_second_run_is_answered_by_the_journal(tmp_path: Path) -> None:
     """The same record is always masked alike, so its request has the same name."""
     with ScriptedServer(told) as server:
