@@ -24,7 +24,7 @@ from extract.schema import RUNGS, CompiledSchema, JsonSchema, Shape, node_at, pl
 from extract.schema.losses import BIG_ENUM
 from extract.schema.nodes import with_null_types
 from extract.untrusted import Finding, Untrusted, in_cells, in_text
-from extract.verbatim import Target, Verbatim, candidates, offers, reading
+from extract.verbatim import SlowPattern, Target, Verbatim, candidates, offers, reading
 from extract.verdict import Verdict
 
 MEDIA_TOKENS = 1000  # for one file: an image has some hundreds, a long PDF or film many thousands
@@ -252,7 +252,10 @@ class RequestBuilder:
     ) -> None:
         mark = shape.verbatim
         assert mark is not None  # noqa: S101  # that is what a binding is
-        spans = candidates(mark, record, self.text_columns)
+        try:
+            spans = candidates(mark, record, self.text_columns)
+        except SlowPattern as error:
+            raise Unaskable(Issue("prompt", "verbatim.slow_pattern", reduce(path_to, path, "$"), str(error))) from None
         bounds = shape.schema
         found = [
             span for span in spans if offers(mark, span, shape.target) and _within(bounds, mark, span, shape.target)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Literal, cast
 
+import regex
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
@@ -26,6 +27,7 @@ KINDS: tuple[Kind, ...] = ("money", "date", "number", "line", "name")
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LABELLED: tuple[Kind, ...] = ("money", "date", "number")
 VERBATIM = "extract_verbatim"  # where Pydantic's core schema keeps the mark
+PATTERN_SECONDS = 2.0  # for a regular expression and one text
 DEFAULT_LIMIT = 60  # candidates; above it the field goes plain and is checked afterwards
 
 
@@ -35,6 +37,10 @@ class UnreadableSpan(ValueError):  # noqa: N818  # it says what the span is
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class SlowPattern(ValueError):  # noqa: N818  # it says what the pattern is
+    """A regular expression that takes too long on a text."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +207,24 @@ def _texts(mark: Verbatim, record: Record, columns: Sequence[str]) -> list[str]:
 
 def _find(mark: Verbatim, text: str) -> Iterable[str]:
     if isinstance(mark.kind, re.Pattern):
-        return (match.group(1) if match.re.groups else match.group(0) for match in mark.kind.finditer(text))
+        return _matches(mark.kind, text)
     bare = _bare_spans(mark, text)
     return (span.shown for span in (spans.labelled(text, bare) if mark.labelled else bare))
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> list[str]:
+    try:
+        found = list(_bounded(pattern.pattern, pattern.flags).finditer(text, timeout=PATTERN_SECONDS))
+    except TimeoutError:
+        shown = pattern.pattern[:80]
+        raise SlowPattern(f"the pattern {shown!r} takes too long on a text of {len(text):,} characters") from None
+    return [match.group(1) if pattern.groups else match.group(0) for match in found]
+
+
+@lru_cache(maxsize=64)
+def _bounded(pattern: str, flags: int) -> Any:
+    """The pattern for an engine that can be stopped, which Python's own cannot."""
+    return regex.compile(pattern, flags)
 
 
 def _bare_spans(mark: Verbatim, text: str) -> list[spans.Span]:

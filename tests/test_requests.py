@@ -127,6 +127,15 @@ def test_above_the_limit_the_field_goes_plain() -> None:
     assert {"type": "string"} == wire(builder(model), "1.00 2.00 3.00")["a"]
 
 
+def test_a_record_on_which_a_pattern_takes_too_long_is_not_asked() -> None:
+    """It is the record's text that the pattern cannot cope with; others are asked."""
+    model = create_model("M", a=(Annotated[str, Verbatim(r"((?:a+)+)b")], ...))
+    assert ["aa"] == wire(builder(model), "aab")["a"]["enum"]
+    with pytest.raises(Unaskable) as caught:
+        builder(model)(record("a" * 5000 + "c"))
+    assert ("verbatim.slow_pattern", "$.a") == (caught.value.issue.code, caught.value.issue.path)
+
+
 def test_a_record_without_any_candidate_is_not_asked() -> None:
     """A field that must be there and cannot be is found before paying."""
     with pytest.raises(Unaskable) as caught:

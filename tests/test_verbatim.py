@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from extract.errors import ConfigError
 from extract.records import Record
 from extract.verbatim import (
+    SlowPattern,
     Target,
     UnreadableSpan,
     Verbatim,
@@ -205,3 +207,13 @@ def test_white_space_is_folded_when_looking_for_a_quote() -> None:
 def test_a_value_in_any_usual_writing(text: str, value: Any, there: bool) -> None:
     """Numbers by value, dates in either order, instants by their day."""
     assert there == value_spans(text, value)
+
+
+def test_a_pattern_that_goes_back_for_ever_is_stopped() -> None:
+    """The record goes to the quarantine, and says why; nothing is asked."""
+    mark = Verbatim(r"((?:a+)+)b")
+    text = "a" * 5000 + "c"
+    began = time.process_time()
+    with pytest.raises(SlowPattern, match=r"takes too long on a text of 5,001 characters"):
+        candidates(mark, Record(1, 0, {"text": text}), ["text"])
+    assert 20 > time.process_time() - began
