@@ -21,7 +21,7 @@ class Scene:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.begun = self.most_at_work = 0
+        self.begun = self.at_work = self.most_at_work = self.most_held = 0
         self.delivered: list[int] = []
         self.ended = False
 
@@ -41,10 +41,18 @@ class Scene:
     def _counted(self, begin: Callable[[Record], Found]) -> Callable[[Record], Found]:
         def counted(each: Record) -> Found:
             self.begun += 1
-            self.most_at_work = max(self.most_at_work, self.begun - len(self.delivered))
-            return begin(each)
+            self.most_held = max(self.most_held, self.begun - len(self.delivered))
+            found = begin(each)
+            if isinstance(found, asyncio.Task):
+                self.at_work += 1
+                self.most_at_work = max(self.most_at_work, self.at_work)
+                found.add_done_callback(self._done)
+            return found
 
         return counted
+
+    def _done(self, _: object) -> None:
+        self.at_work -= 1
 
 
 def after(seconds: Callable[[int], float]) -> Callable[[Record], Found]:
@@ -65,12 +73,30 @@ def test_outcomes_come_in_the_order_of_the_records() -> None:
     assert 10 == scene.most_at_work
 
 
+def test_a_record_that_takes_long_holds_nobody_up() -> None:
+    """The others go on, and wait for it with their outcomes."""
+    scene, began = Scene(500), time.monotonic()
+    scene.run(after(lambda number: 0.3 if number % 100 == 0 else 0.001), width=20)
+    assert 1.2 > time.monotonic() - began  # one after the other would be 1.5
+    assert list(range(500)) == scene.delivered
+    assert 20 == scene.most_at_work
+
+
+def test_only_so_many_wait_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are held in memory."""
+    monkeypatch.setattr("extract.feed.AHEAD", 50)
+    scene = Scene(500)
+    scene.run(after(lambda number: 0.2 if number == 0 else 0.0), width=10)
+    assert list(range(500)) == scene.delivered
+    assert 60 == scene.most_held
+
+
 def test_an_outcome_that_is_there_is_delivered_at_once() -> None:
     """It does not wait until so many are at work."""
     scene = Scene(60)
     scene.run(Outcome)
     assert list(range(60)) == scene.delivered
-    assert 1 == scene.most_at_work
+    assert 1 == scene.most_held
 
 
 @pytest.mark.parametrize("without", [0, 12, 39])
