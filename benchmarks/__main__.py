@@ -88,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--python", action="append", default=[], help="CLIENT=PATH: an environment of its own")
     parser.add_argument("--concurrency", nargs="+", type=int, default=compare.CONCURRENCY)
     parser.add_argument("--latency", nargs="+", type=int, default=compare.LATENCIES, help="milliseconds")
+    parser.add_argument("--scale", type=float, default=None, help="runs against others so many times as long: 8")
     parser.add_argument("--sizes", nargs="+", type=int, default=None, help="rows of the long runs")
     parser.add_argument("--source", choices=("parquet", "csv"), default="parquet", help="what the long runs read")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"))
@@ -114,7 +115,7 @@ def _wire(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
 
 
 def _compare(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
-    scale = 0.25 if options.quick else 1.0
+    scale = options.scale or (0.25 if options.quick else 1.0)
     places: list[compare.Place] = []
     for setting in (Setting(many, latency) for latency in options.latency for many in options.concurrency):
         places += compare.compare([setting], options.clients, options.repeats, options.pythons, scale=scale, heard=_say)

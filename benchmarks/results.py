@@ -31,7 +31,7 @@ import extract
 from extract import Endpoint, Example, Limits, Model, Pipeline, Prompt, Verbatim
 from extract.client import Client
 from extract.nearest import Nearest
-from extract.pipeline import prepare
+from extract.preparing import prepare
 from extract.server import LocalServer
 from extract.sources import open_source
 from extract.spans import name_spans

@@ -14,6 +14,8 @@ from extract.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from extract import checks as checks
+    from extract.accepting import Accepted as Accepted
+    from extract.accepting import accept as accept
     from extract.api import Result as Result
     from extract.api import arun as arun
     from extract.api import run as run
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from extract.errors import BadRequestError as BadRequestError
     from extract.errors import ConfigError as ConfigError
     from extract.errors import ContentPolicyError as ContentPolicyError
+    from extract.errors import EditError as EditError
     from extract.errors import ExtractError as ExtractError
     from extract.errors import InputError as InputError
     from extract.errors import InsufficientBalanceError as InsufficientBalanceError
@@ -65,14 +68,15 @@ if TYPE_CHECKING:
     from extract.verbatim import Verbatim as Verbatim
 
 _HOMES = {
+    "extract.accepting": ("Accepted", "accept"),
     "extract.api": ("Result", "arun", "run"),
     "extract.checks": ("FieldCheck",),
     "extract.config": ("Endpoint", "Limits", "Model", "Repair", "Retry", "Samples"),
     "extract.errors": (
         *("APIConnectionError", "APIError", "APITimeoutError", "AuthenticationError", "BadRequestError", "ConfigError"),
-        *("ContentPolicyError", "ExtractError", "InputError", "InsufficientBalanceError", "NotFoundError"),
-        *("PermissionDeniedError", "PromptError", "RateLimitError", "RunDirectoryError", "RunStopped", "SchemaError"),
-        "ServerError",
+        *("ContentPolicyError", "EditError", "ExtractError", "InputError", "InsufficientBalanceError"),
+        *("NotFoundError", "PermissionDeniedError", "PromptError", "RateLimitError", "RunDirectoryError", "RunStopped"),
+        *("SchemaError", "ServerError"),
     ),
     "extract.evaluation": ("evaluate",),
     "extract.evidence": ("Evidence",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from extract import progress
+from extract.checks.tables.frames import frame_of
 from extract.config import Endpoint, model_name
 from extract.errors import ConfigError, RunDirectoryError, RunStopped
 from extract.job import Job, running
-from extract.pipeline import Pipeline, Prepared, default_out, prepare
+from extract.pipeline import Pipeline, Prepared, default_out
+from extract.preparing import prepare
 from extract.probe import Finding, ProbeReport, probe, recalled, remember, settle
 from extract.report import OnProgress, Report
 from extract.requests import Unaskable, estimated_tokens
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
+
+_logger = logging.getLogger("extract")
 
 T = TypeVar("T")
 Approve = Callable[[Prepared, Path], None]
@@ -86,13 +91,7 @@ class Result:
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a DataFrame; whole numbers and booleans with nulls keep their kind (Int64, boolean)."""
-        import pandas as pd
-
-        kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-        frame: pd.DataFrame = self.table.to_pandas()
-        for name in self.table.column_names:
-            if self.table[name].null_count and self.table[name].type in kinds:
-                frame[name] = self.table[name].to_pandas(types_mapper=kinds.get)
+        frame: pd.DataFrame = frame_of(self.table)
         return frame
 
     def _read(self, folder: str, schema: pa.Schema) -> pa.Table:
@@ -297,6 +296,7 @@ def in_thread(work: Callable[[], Coroutine[Any, Any, T]], stop: Stop) -> T:
     try:
         done.wait()
     except KeyboardInterrupt:
+        _logger.warning("interrupted: calls in flight are finished and kept; interrupt again to end at once")
         stop.request(RunStopped("interrupted"))
         done.wait()
     if failure:

@@ -17,22 +17,25 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from extract.choice import Plan, again, choose, plan
+from extract.choice import Plan, again, choose, in_place_of, plan
+from extract.dialects import rules_of
 from extract.disk import DiskPause, pausing
 from extract.errors import ConfigError, ExtractError, RunStopped
 from extract.failpoints import failpoint
 from extract.job import Job, running
-from extract.journal import Instead, Journal
+from extract.journal import COMPLETION, Instead, Journal
 from extract.pipeline import Prepared
-from extract.records import ChatRequest, Completion, Key, Outcome, Record
+from extract.prices import cost_of
+from extract.records import ChatRequest, Completion, Issue, Key, Outcome, Record
+from extract.repair import Workshop
 from extract.report import OnProgress, Report, Tally
-from extract.runner import Runner
+from extract.runner import NoAnswer, Runner, completion_of
 from extract.shared_journal import about_run, opened_journal
 from extract.shelf import Shelf, resumed, tally_of, writer_for
 from extract.sinks import RunDirectory, Shard, read_manifest
-from extract.sinks.former import Quarantined, quarantined
+from extract.sinks.former import Quarantined, quarantined, quarantined_row
 from extract.sinks.rundir import NEXT, is_whole, journal_of, remove_tables, shards_of
 from extract.sources import Scan
 from extract.stop import Stop
@@ -90,8 +93,12 @@ class Redrive:
     async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
         """Take up what was cut off, then ask and derive."""
         self._refuse_nothing()
+        before, is_done = _count(self.out), self._is_done()
         with RunDirectory(self.out, self.journal) as directory:
             self.refuse_others()
+            if is_done:
+                self.mended = before - _count(self.out)
+                return self._job.report(tally_of(self.scan, shards_of(self.out)), None)
             before = _count(self.out)
             mark = self._mark()
             if mark is not None and mark["state"] != "asking":
@@ -135,6 +142,11 @@ class Redrive:
         """What is asked in this turn."""
         writer = writer_for(self.prepared, self.out)
         return plan(self.prepared, again(self.asked, turn), choose(writer, self.wanted.reasons, self.wanted.keys))
+
+    def _is_done(self) -> bool:
+        """Whether this redrive was killed over putting its tables in place: whoever takes the directory ends that."""
+        waiting, mark = read_manifest(self.out / NEXT) or {"complete": False}, self._mark() or {"state": ""}
+        return waiting["complete"] and mark["state"] == "deriving" and mark["wanted"] == self.wanted.as_dict()
 
     def _mark(self) -> dict[str, Any] | None:
         """What an unfinished redrive of these tables has left."""
@@ -207,13 +219,14 @@ class Redrive:
         assert self.plan is not None  # noqa: S101  # made by the caller
         rows = self.plan.choice.rows
         asking = again(self.asked, turn)
-        job = Job(asking, self.scan, self.out, self.stop, self.notify, share_limits=self.share_limits)
+        own = {tier.name: tier.model for tier in self.prepared.tiers}
+        job = Job(asking, self.scan, self.out, self.stop, self.notify, share_limits=self.share_limits, others=own)
         tally = Tally(records=len(rows))
         self.stop.attach()
 
         async def deliver(outcome: Outcome) -> None:
             if outcome.request and not outcome.unanswered:
-                await self._note(journal, rows[outcome.record.key], outcome, asking.model_name)
+                await self._note(journal, rows[outcome.record.key], outcome, asking)
 
         records = (record for record in self.prepared.source.records_of(self.scan) if record.key in rows)
         with ExitStack() as leaving:
@@ -221,45 +234,68 @@ class Redrive:
             async with running(asking.endpoint) as endpoint, job.client(endpoint, transport) as client:
                 runner = job.runner(client, journal, tally)
                 runner.judge = self.prepared.judge
-                runner.workshop = self._job.runner(_nobody, journal, tally).workshop  # later runs look for its requests
+                runner.workshop = self._workshop(journal, tally)
                 await runner.run(records, deliver)
         await journal.flush()
         await journal.forget(runner.unfounded)
         self._raise_reason(shelf, job, tally)
         return tally
 
-    async def _note(self, journal: Journal, requests: Sequence[str], outcome: Outcome, model: str) -> None:
+    def _workshop(self, journal: Journal, tally: Tally) -> Workshop | None:
+        """What mends new answers: the run's own models, since later runs look for their requests."""
+        found = self._job.runner(nobody, journal, tally).workshop
+        if found is None or rules_of(self.asked.endpoint) != rules_of(self.prepared.endpoint):
+            return None  # its requests are not written for where these calls go
+        if self.asked.pipeline.model != self.prepared.pipeline.model:
+            found.known_as = self.prepared.model_name
+        return found
+
+    async def _note(self, journal: Journal, requests: Sequence[str], outcome: Outcome, asking: Prepared) -> None:
         """All parts of a record together: it is answered anew, or as before."""
-        flags = tuple(flag for flag in outcome.flags if flag.startswith(_RELAXED))
-        others = (outcome.request or "").split()
-        count = len(requests) if len(requests) == len(others) else len(self.asked.questions)  # others were repairs
-        pairs = list(zip(requests[:count], others[:count], strict=True))
+        pairs = await asyncio.to_thread(in_place_of, self.prepared, asking, requests, outcome)
         found = {
-            name: Instead(other, journal.attempts_at(name), model)
+            name: Instead(other, journal.attempts_at(name), asking.model_name)
             for name, other in pairs
             if journal.answered_by(name) != other  # else it was noted before a kill, or for a record that is alike
+            and journal.has_stored(other)
         }
         if found:
-            first, *others = found
-            found[first] = replace(found[first], flags=flags, cost_usd=outcome.cost_usd)
-            found |= {name: replace(found[name], cost_usd=outcome.cost_usd and 0.0) for name in others}
+            first = next(iter(found))
+            for name, each in found.items():
+                found[name] = replace(each, cost_usd=self._cost_of(journal, each.request, with_research=name == first))
+            flags = tuple(flag for flag in outcome.flags if flag.startswith(_RELAXED))
+            found[first] = replace(found[first], flags=flags)
             self._pass("redrive.note.before")
             await journal.store_instead(found)
             self._pass("redrive.note.after")
+
+    def _cost_of(self, journal: Journal, request: str, *, with_research: bool) -> float | None:
+        """What this answer has cost: repairs, which later runs find by themselves, are not in it."""
+        answer = journal.lookup(request)
+        if answer is None or answer.kind != COMPLETION:
+            return None
+        completion = completion_of(answer)
+        usage = completion.usage + completion.research.usage if with_research else completion.usage
+        return cost_of(self.asked.pipeline.model, usage)
 
     async def _derive(self, shelf: Shelf, journal: Journal) -> Report:
         """The tables anew, with nothing asked: who has no answer keeps the row that is there."""
         tally = shelf.tally
         self.stop.attach()
         job = Job(self.prepared, self.scan, self.out, self.stop, self.notify)
-        runner = Deriver.of(job.runner(_nobody, journal, tally))
+        runner = Deriver.of(job.runner(nobody, journal, tally))
         position = sum(shard.records for shard in shelf.shards)
-        records = islice(self._with_rows(runner.rows, position), position, None)
+        records = islice(self._with_rows(runner.rows, position, former_rows(journal)), position, None)
         await runner.run(records, shelf.add, shelf.settle)
         return await job.finish(shelf, tally)
 
-    def _with_rows(self, rows: dict[Key, Quarantined], begin: int) -> Iterator[Record]:
-        """The records; from `begin` on `rows` has the quarantine's row of each, if any, until somebody takes it out."""
+    def _with_rows(
+        self, rows: dict[Key, Quarantined], begin: int, former: Mapping[Key, Quarantined]
+    ) -> Iterator[Record]:
+        """The records; from `begin` on `rows` has the quarantine's row of each, if any, until somebody takes it out.
+
+        `former`: rows that gave way to what a person said, and took back since.
+        """
         found = quarantined(writer_for(self.prepared, self.out))
         row = next(found, None)
         for record in self.prepared.source.records_of(self.scan):
@@ -267,6 +303,8 @@ class Redrive:
                 if record.position >= begin:
                     rows[record.key] = row
                 row = next(found, None)
+            elif record.key in former and record.position >= begin:
+                rows[record.key] = former[record.key]
             yield record
 
     def _raise_reason(self, shelf: Shelf, job: Job, tally: Tally) -> None:
@@ -289,12 +327,17 @@ class Redrive:
 class _NotAskedError(Exception):
     """There is no answer, and none is asked for."""
 
+    def __init__(self, request: ChatRequest) -> None:
+        super().__init__(request.hash)
+        self.request = request
+
 
 @dataclass
 class Deriver(Runner):
     """A runner that asks for nothing: a record without all its answers keeps its row in the quarantine."""
 
     rows: dict[Key, Quarantined] = field(default_factory=dict)  # of records at work
+    never: set[str] = field(default_factory=set)  # further requests of rows, which got no answer before either
 
     @classmethod
     def of(cls, runner: Runner) -> Deriver:
@@ -308,21 +351,38 @@ class Deriver(Runner):
 
     async def _answered(self, record: Record) -> Outcome | None:
         row = self.rows.pop(record.key, None)
-        try:
-            return await super()._answered(record)
-        except _NotAskedError as error:
-            if row is None:
-                raise RunStopped(
-                    f"the journal has no answer to {error}, which a row of the table rests on",
-                    hint="look with `extract fsck`; `extract run` asks for it again",
-                ) from None
-            return self._counted(row.outcome(record), replayed=True)
+        while True:
+            try:
+                return await super()._answered(record)
+            except _NotAskedError as error:
+                name = error.request.hash
+                is_lost = not error.request.is_repair or self.journal.has_stored(name)
+                if row is not None and (is_lost or not self._is_anew(row)):
+                    return self._counted(row.outcome(record), replayed=True)
+                if is_lost:
+                    raise RunStopped(
+                        f"the journal has no answer to {error}, which a row of the table rests on",
+                        hint="look with `extract fsck`; `extract run` asks for it again",
+                    ) from None
+                self.never.add(name)  # a vote, or another model: the row was made without it
 
-    async def _ask_once(self, request: ChatRequest) -> NoReturn:
-        raise _NotAskedError(request.hash)
+    def _is_anew(self, row: Quarantined) -> bool:
+        """Whether it was answered anew, though perhaps not as often as was wanted."""
+        return any(self.journal.answered_by(request) != request for request in row.requests[:1])
+
+    async def _ask_once(self, request: ChatRequest) -> NoAnswer:
+        if request.hash not in self.never:
+            raise _NotAskedError(request)
+        failed = self.journal.attempts_at(request.hash)  # none: a cap was in its way
+        return NoAnswer(Issue("request", "api.none", "$", "it got no answer"), failed, unanswered=failed > 0)
 
 
-async def _nobody(request: ChatRequest) -> Completion:
+def former_rows(journal: Journal) -> dict[Key, Quarantined]:
+    """The rows of the quarantine that records had before a person spoke of them, who took it back."""
+    return {note.key: quarantined_row(note.former) for note in journal.by_hand() if note.undone and note.former}
+
+
+async def nobody(request: ChatRequest) -> Completion:
     raise RunStopped(f"{request.hash} is not to be asked")
 
 
@@ -338,14 +398,4 @@ def _count(root: Path) -> int:
 
 def _with_calls(report: Report, tally: Tally) -> Report:
     """The report with the calls of this tally."""
-    return replace(
-        report,
-        requests=tally.requests,
-        retries=tally.retries,
-        input_tokens=tally.usage.input_tokens,
-        output_tokens=tally.usage.output_tokens,
-        cost_usd=tally.cost_usd,
-        seconds=tally.seconds,
-        ambiguous=tally.ambiguous,
-        unmetered=tally.unmetered,
-    )
+    return replace(report, **tally.account)

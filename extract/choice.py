@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 from extract.errors import ConfigError
 from extract.nearest import did_you_mean
 from extract.pipeline import Prepared
-from extract.records import ChatRequest, Key, Record
+from extract.prices import unpriced
+from extract.records import ChatRequest, Key, Outcome, Record
 from extract.report import by_number
 from extract.requests import RequestBuilder, Unaskable, estimated_tokens
 from extract.sinks import ShardWriter
@@ -70,13 +72,15 @@ class Plan:
     def text(self) -> str:
         """For people."""
         choice, (low, high) = self.choice, self.cost_usd
+        if not choice.quarantined:
+            return "the quarantine is empty: nothing is asked again"
         reasons = ", ".join(f"{code} {number:,}" for code, number in choice.reasons.items())
         lines = [
             f"{len(choice.rows):,} of {choice.quarantined:,} quarantined records are asked again"
             + (f" ({reasons})" if reasons else ""),
             f"{self.requests:,} requests to {self.model} at {self.endpoint}",
             f"about {self.tokens:,} input tokens, at most {self.output_tokens:,} output tokens",
-            f"between {low:.4f} and {high:.4f} USD" if low is not None else "cost unknown: the model has no prices set",
+            f"between {low:.4f} and {high:.4f} USD" if low is not None else unpriced(self.endpoint),
         ]
         if choice.unaskable:
             lines.append(f"{choice.unaskable:,} have no request, and cannot be asked: mend the source or the prompt")
@@ -104,6 +108,26 @@ def again(prepared: Prepared, turn: str) -> Prepared:
 
     questions = tuple(replace(question, build=named(question.build)) for question in prepared.questions)
     return replace(prepared, build=named(prepared.build), questions=questions)
+
+
+def in_place_of(
+    prepared: Prepared, asked: Prepared, requests: Sequence[str], outcome: Outcome
+) -> list[tuple[str, str]]:
+    """A record's requests and what was asked instead of each: questions and votes. Repairs are the run's own."""
+    others, count = (outcome.request or "").split(), len(asked.questions)
+    votes, again = (_votes(each, outcome.record, names[0]) for each, names in ((prepared, requests), (asked, others)))
+    return [*zip(requests[:count], others[:count], strict=True), *zip(votes, again, strict=False)]
+
+
+def _votes(prepared: Prepared, record: Record, first: str) -> list[str]:
+    """The names of the requests that vote beside the first one, whose name this is."""
+    if prepared.voting is None:
+        return []
+    with suppress(Unaskable):  # a file is gone since
+        for rung, build in enumerate(prepared.questions[0].builders):
+            if build(record).hash == first:
+                return [request.hash for request in prepared.voting.requests(build, rung, record)]
+    return []
 
 
 def choose(writer: ShardWriter, reasons: Sequence[str] = (), keys: Sequence[Key] = ()) -> Choice:
@@ -198,10 +222,11 @@ def plan(prepared: Prepared, asked: Prepared, choice: Choice) -> Plan:
     choice = _without(choice, mute, clashing)
     left = {others[name] for requests in choice.rows.values() for name in requests if name in others}
     model = asked.pipeline.model
-    given, most = sum(tokens[name] for name in left), len(left) * model.max_tokens
+    each = asked.pipeline.samples.n if asked.pipeline.samples else 1  # answers to a question
+    given, most = each * sum(tokens[name] for name in left), each * len(left) * model.max_tokens
     costs = (model.cost_usd(given, 0), model.cost_usd(given, most))
     endpoint = "local" if asked.endpoint.is_local else asked.endpoint.base_url
-    return Plan(choice, len(left), given, most, costs, asked.model_name, endpoint)
+    return Plan(choice, each * len(left), given, most, costs, asked.model_name, endpoint)
 
 
 def _without(choice: Choice, mute: Set[str], clashing: Set[str]) -> Choice:

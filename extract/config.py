@@ -54,7 +54,14 @@ def _sentence(name: str, error: ValidationError) -> str:
     """Pydantic's findings in one line, without the input (it may hold a key)."""
     found = error.errors(include_input=False)
     own = [item for item in found if item["type"] != "default_factory_not_called"]  # that follows from another
-    return "; ".join(".".join([name, *map(str, item["loc"])]) + ": " + item["msg"] for item in own or found)
+    return "; ".join(".".join([name, *map(str, item["loc"])]) + ": " + _message(item) for item in own or found)
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    """In the words of who sets it, not of who wrote the class."""
+    if item["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 class Model(Settings):
@@ -163,7 +170,7 @@ class Samples(Settings):
     """Several answers to each question, which vote field by field. The model's temperature makes them differ."""
 
     n: int = Field(ge=2, le=25)  # answers to each record, all of them paid
-    escalate_below: float | None = Field(default=None, gt=0, le=1)  # agreement about some field: the next model is asked
+    escalate_below: float | None = Field(default=None, gt=0, le=1)  # agreement about a field: the next model is asked
 
 
 def _base_url(given: Mapping[str, Any]) -> str:

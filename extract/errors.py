@@ -6,6 +6,7 @@ ExtractError
 │   ├── PromptError             a template or example that does not fit the source
 │   └── RunDirectoryError       a run directory that is locked, foreign or damaged
 ├── InputError                  a source file, line, column or value that cannot be read; nothing was sent   (exit 2)
+│   └── EditError               rows filled in by hand that cannot be accepted; nothing was changed
 ├── RunStopped                  the run ended early and can be taken up again   (exit 4)
 └── APIError                    one call failed; carries status, code, request id, retryable, retry_after, hint
     ├── APIConnectionError      no answer arrived
@@ -24,6 +25,7 @@ ExtractError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -109,6 +111,14 @@ class InputError(ExtractError):
         self.line = line
         self.column = column
         self.value = value
+
+
+class EditError(InputError):
+    """Rows filled in by hand that cannot be accepted; `problems` has each with row, column, value and what to do."""
+
+    def __init__(self, message: str, problems: Sequence[object], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
 
 
 class RunStopped(ExtractError):  # noqa: N818  # not an error as such: the run goes on later

@@ -35,7 +35,7 @@ REPLACEMENT = (
 )
 OF_RUNS = (*JOURNAL, *LOCK, *WHOLE_FILES, *SHELF, *REPLACEMENT)
 REDRIVE = ("redrive.marked", "redrive.note.before", "redrive.note.after", "redrive.asked", "redrive.derived")
-ACCEPT = ("accept.marked", "accept.note.before", "accept.note.after", "accept.derived")
+ACCEPT = ("accept.marked", "accept.noted", "accept.derived")
 NAMES = (*OF_RUNS, *REDRIVE, *ACCEPT)
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.errors import RunDirectoryError
+from extract.journal.by_hand import PREFIX
 from extract.ledger_check import check_journal
 from extract.records import Key
 from extract.sinks import EVIDENCE, QUARANTINE, TABLE, folders_of, read_manifest
@@ -105,6 +106,7 @@ class _Tables:
                 self.key_name = found.column_names[0]
                 self._note_requests(found)
                 self._expect(folder / part, len(keys), shard["ok"])
+                self._check_people(folder / part, found, shard)
             elif name == QUARANTINE:
                 failed = keys
                 self._expect(folder / part, len(keys), shard["quarantined"])
@@ -137,6 +139,12 @@ class _Tables:
         reasons = dict(Counter(found["reason"].to_pylist()))
         if reasons != dict(shard.get("reasons", {})):
             self.findings.violate(part, "has other reasons than the manifest says", _ANEW)
+
+    def _check_people(self, part: Path, found: pa.Table, shard: Mapping[str, Any]) -> None:
+        names = found[_REQUEST].to_pylist() if _REQUEST in found.column_names else []
+        people, told = sum((name or "").startswith(PREFIX) for name in names), shard.get("human", 0)
+        if people != told:
+            self.findings.violate(part, f"holds {people:,} rows by hand, the manifest says {told:,}", _ANEW)
 
     def _check_children(self, part: Path, keys: Sequence[Key], parents: Sequence[Key]) -> None:
         orphans = set(keys) - set(parents)
@@ -238,7 +246,8 @@ def _read_manifest(root: Path, findings: Findings) -> dict[str, Any] | None:
     except NewerVersionError:
         raise
     except RunDirectoryError as error:
-        findings.violate(root / MANIFEST, error.message, "remove it: the tables are made anew, without a call")
+        problem = error.message.removeprefix(f"{root / MANIFEST} ")
+        findings.violate(root / MANIFEST, problem, "remove it: the tables are made anew, without a call")
         return None
 
 
@@ -298,14 +307,15 @@ def _check_source(tables: _Tables, given: Any, findings: Findings) -> None:
         findings.violate(Path(source.label), f"has {scan.count:,} records, the run had {total:,}", "bring it back")
     is_same = scan.fingerprint == (tables.manifest["fingerprints"] or {}).get("source")
     if not is_same:
-        findings.notes.append(f"{source.label}: not, or no longer, what the run read (or files belong to its records)")
+        said = "is not what the run read, or has changed since, or files belong to its records"
+        findings.notes.append(f"{source.label} {said}")
     if is_same or given is not None:
         _compare(tables, source, findings)
 
 
 def _opened(tables: _Tables, source: Any) -> Source:
     opened = open_source(source)
-    name = tables.key_name
+    name = tables.key_name or tables.manifest.get("key")  # the latter where there is no table yet
     return open_source(source, name) if name in opened.columns else opened
 
 
@@ -325,7 +335,7 @@ def _compare(tables: _Tables, source: Source, findings: Findings) -> None:
                 part = tables.folders[TABLE] / f"part-{number:05d}"
                 said = "no record" if record is None else f"the record {record.key!r}"
                 there = ok if ok is not None else quarantined
-                findings.violate(part, f"has {there!r} where the source has {said}", _ANEW)
+                findings.violate(part, f"has {there!r} where the source has {said}", f"if this is its source: {_ANEW}")
                 return
 
 

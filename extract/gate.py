@@ -80,6 +80,7 @@ class Gate:
         self._firsts: deque[tuple[Wish, asyncio.Future[Turn]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_soon = False  # the pump is to run once the loop comes round
+        self._refused_at = self._rest_until = -math.inf  # a call was for its rate, and how long the server asked for
         self.served = 0  # calls that the endpoint answered
         stop.then(self._pump)
 
@@ -106,6 +107,10 @@ class Gate:
                 self.unsent(turn.result())
             raise
 
+    def is_overtaken(self, turn: Turn) -> bool:
+        """Whether a refusal was heard between a turn and its call, so that the call is not to be made yet."""
+        return turn.ticket.start <= self._refused_at and self.now() < self._rest_until
+
     async def spare(self, request: ChatRequest) -> Spare:
         """A turn for a second call of a request. Raises NoRoomError unless all is well, or what stops the run."""
         return Spare(self, await self.take(Wish.of(request, is_spare=True)))
@@ -119,6 +124,10 @@ class Gate:
     async def failed(self, turn: Turn, error: APIError) -> Verdict:
         """The call came back with an error; whether that is one of the record's attempts."""
         (self._budget.lost if error.may_be_billed else self._budget.refused)(turn.hold)
+        if error.kind is ErrorClass.RATE and error.retry_after:
+            self._refused_at = self.now()
+            pause = min(error.retry_after, self.retry.max_retry_after)
+            self._rest_until = max(self._rest_until, self._refused_at + pause)
         end, used = _end_of(error), turn.hold.usage if error.may_be_billed else _NOTHING
         if self._shared is None:
             return self._finished(turn, end)
@@ -135,7 +144,7 @@ class Gate:
     def unsent(self, turn: Turn) -> None:
         """The call was not made after all."""
         self._budget.refused(turn.hold)
-        self._end(turn, Cancelled(), _NOTHING)
+        self._end(turn, Cancelled(is_unsent=True), _NOTHING)
 
     @property
     def is_tail(self) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from extract.audit import as_data, audit, audit_again
 from extract.budget import RecordBudget
 from extract.by_hand import Hands
 from extract.client import Client, completion_from
-from extract.config import Endpoint
+from extract.config import Endpoint, Model
 from extract.disk import DiskPause
 from extract.errors import ConfigError, ExtractError
 from extract.gate import Gate
@@ -57,6 +56,7 @@ class Job:
     journal: Path | None = None  # where it is, if not in the directory
     started: Mapping[str, Any] | None = None  # how, for the manifest
     share_limits: Path | None = None  # the file by which several processes keep to one budget
+    others: Mapping[str, Model] = field(default_factory=dict)  # asked besides those of `prepared`, by name
     _shared: Shared | None = field(default=None, init=False)
 
     async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
@@ -73,7 +73,9 @@ class Job:
             return None
         pipeline = self.prepared.pipeline
         most = pipeline.retry.max_retry_after
-        return leaving.enter_context(joined(self.share_limits, self.prepared.limits, pipeline.model, most))
+        others = [*(tier.model for tier in self.prepared.tiers[1:]), *self.others.values()]
+        found = joined(self.share_limits, self.prepared.limits, pipeline.model, most, others=others)
+        return leaving.enter_context(found)
 
     async def _run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
         with RunDirectory(self.out, self.journal) as directory:
@@ -99,7 +101,7 @@ class Job:
         shelf.write_manifest()
         self.stop.attach()
         position = sum(shard.records for shard in shelf.shards)
-        records = islice(self.prepared.source.records_of(self.scan), position, None)
+        records = self.prepared.source.records_of(self.scan, position)
         async with (
             running(self.prepared.endpoint) as endpoint,
             self.client(endpoint, transport) as client,
@@ -147,7 +149,7 @@ class Job:
             journal=journal,
             send=client,
             model=pipeline.model,
-            models={tier.name: tier.model for tier in self.prepared.tiers[1:]},
+            models={tier.name: tier.model for tier in self.prepared.tiers[1:]} | dict(self.others),
             voting=self.prepared.voting,
             workshop=self._workshop(journal),
             by_hand=Hands(journal.by_hand(), self.prepared.judge, self.prepared.source.also),
@@ -207,20 +209,13 @@ class Job:
             ok=tally.ok,
             quarantined=tally.quarantined,
             reasons=by_number(tally.reasons),
-            requests=tally.requests,
-            retries=tally.retries,
-            input_tokens=tally.usage.input_tokens,
-            output_tokens=tally.usage.output_tokens,
-            cost_usd=tally.cost_usd,
-            seconds=tally.seconds,
             losses=self.prepared.losses(tally.relaxed),
             stopped=str(stopped) if stopped else None,
             relaxed=tally.relaxed,
-            ambiguous=tally.ambiguous,
-            unmetered=tally.unmetered,
             efforts=tally.efforts,
             table_checks=tally.table_checks,
             human=tally.human,
+            **tally.account,
         )
 
 

@@ -206,6 +206,10 @@ class Climb:
             return self._step(wanted, None)
         return self._step(self.ladder.last, refusal)
 
+    def rung_of(self, name: str) -> int:
+        """The rung of a request that was asked or found."""
+        return next(rung for rung, request in enumerate(self._requests) if request.hash == name)
+
     def _step(self, rung: int, answer: Found | None) -> Step[Found]:
         return Step(self._request(rung), answer, self.ladder.question.builders[rung].schema.rungs if rung else ())
 

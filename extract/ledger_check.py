@@ -15,9 +15,14 @@ from urllib.parse import quote
 from extract.disk import told
 from extract.errors import RunDirectoryError
 from extract.journal import APPLICATION, FORMAT, is_sealed
+from extract.journal.by_hand import PREFIX, read_by_hand
+from extract.journal.entries import HUMAN
 from extract.journal.instead import read_note
+from extract.journal.seals import is_sealed_note
 
 _COPY = "bring it back from a copy; or put it aside, and what it held is asked and paid again"
+_SAID_AGAIN = "run again, and accept these rows again: extract accept"
+_BY_HAND = "SELECT request, body, digest FROM notes WHERE kind = 'human' AND request BETWEEN ? AND ?"
 _ASKED_AGAIN = "nothing: the next run asks for them again"
 SINCE_UNSURE = 3  # format of journals that say which calls may be billed, and which answers did not say what they used
 _ANSWERED = "kind IN ('completion', 'forgotten')"
@@ -79,6 +84,7 @@ def _look_through(connection: sqlite3.Connection, wanted: Set[str], found: Journ
     if damaged:
         found.problems.append((f"{damaged:,} answers do not fit their digests", _ASKED_AGAIN))
     _check_totals(connection, found, found.answers + damaged)
+    _check_by_hand(connection, found)
     missing = sum(1 for _ in _missing(connection, wanted))
     if missing:
         found.problems.append((f"has no answer to {missing:,} requests that rows of the table rest on", _COPY))
@@ -107,13 +113,33 @@ def _missing(connection: sqlite3.Connection, wanted: Set[str]) -> Iterator[str]:
         marks = ",".join("?" * len(some))
         query = f"SELECT request FROM answers WHERE request IN ({marks})"  # noqa: S608  # marks only
         left = set(some) - {row[0] for row in connection.execute(query, some)}
-        yield from (name for name in left if not _has_another(connection, name))
+        yield from (name for name in left if not (_has_another(connection, name) or _is_by_hand(connection, name)))
+
+
+def _check_by_hand(connection: sqlite3.Connection, found: JournalFindings) -> None:
+    notes = connection.execute(_BY_HAND, (PREFIX, f"{PREFIX}~")) if _has_notes(connection) else ()
+    damaged = sum(not is_sealed_note(name, HUMAN, body, digest) for name, body, digest in notes)
+    if damaged:
+        found.problems.append((f"{damaged:,} notes of what people said do not fit their digests", _SAID_AGAIN))
+
+
+def _is_by_hand(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a row rests on what a person said, in some run directory."""
+    if not name.startswith(PREFIX) or not _has_notes(connection):
+        return False
+    notes = [read_by_hand(body) for _, body, _ in connection.execute(_BY_HAND, (f"{name}@", f"{name}@~"))]
+    return any(note is not None for note in notes)
+
+
+def _has_notes(connection: sqlite3.Connection) -> bool:
+    """Not so an older journal."""
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'notes'").fetchone())
 
 
 def _has_another(connection: sqlite3.Connection, request: str) -> bool:
     """Whether a redrive had it answered by another request, in some run directory."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'notes'").fetchone():
-        return False  # of an older journal
+    if not _has_notes(connection):
+        return False
     notes = connection.execute(
         "SELECT body FROM notes WHERE kind = 'instead' AND request BETWEEN ? AND ?", (f"{request}@", f"{request}@~")
     )

@@ -39,6 +39,10 @@ def with_limits(
         while True:
             # one that was parked goes behind the others: if it is its own fault, it holds nobody up
             turn = await gate.take(Wish.of(request, is_retry=request.attempt > 1))
+            if gate.is_overtaken(turn):  # it was given in the same pass of the loop in which a refusal came
+                asking.waited += turn.waited
+                gate.unsent(turn)
+                continue
             asking.begin(turn, gate)
             try:
                 completion = await send(request)
@@ -72,21 +76,21 @@ class _Asking:
     request: ChatRequest
     policy: Retry
     calls: int = 0
-    _waited: float = 0.0  # for its turns
+    waited: float = 0.0  # for its turns
     _looks: int = 0  # calls of it that looked whether an outage is over
     _refused: float = math.inf  # for its rate, the first time
     _served: int = 0  # calls of others until its last refusal
 
     def begin(self, turn: Turn, gate: Gate) -> None:
         self.calls += 1
-        self._waited += turn.waited
+        self.waited += turn.waited
         self._looks += turn.ticket.probe
         if math.isinf(self._refused):
             self._served = gate.served
 
     async def counts(self, error: APIError, turn: Turn, gate: Gate) -> bool:
         """End the call; whether its failure is the request's own, and one of its attempts."""
-        error.waited = self._waited
+        error.waited = self.waited
         if error.kind is ErrorClass.RATE:
             return await self._refused_alone(error, turn, gate)
         if await gate.failed(turn, error) is Verdict.COUNT:

@@ -21,6 +21,8 @@ from extract.errors import ConfigError, ExtractError
 from extract.pipeline import Pipeline
 from extract.schema import is_compilable
 
+_Feature = type(annotations)  # what `from __future__ import annotations` leaves in a module
+
 
 def load_pipeline(name: str) -> Pipeline:
     """`pipelines.receipts` or `pipelines/receipts.py`, both with `:name` for an object not called `pipeline`.
@@ -80,9 +82,12 @@ def _object(place: str, attribute: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         names = [
-            name for name, value in vars(module).items() if not name.startswith("_") and not _is_imported(value, module)
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and not _is_imported(value, module) and not isinstance(value, _Feature)
         ]
-        raise ConfigError(f"{place} has no {attribute!r}", hint=f"it has: {', '.join(names)}") from None
+        known = f"it has: {', '.join(names)}" if names else "name a file, such as pipelines/receipts.py"
+        raise ConfigError(f"{place} has no {attribute!r}", hint=known) from None
 
 
 def _only_model(place: str) -> Any:
@@ -128,7 +133,8 @@ def _fault(error: Exception) -> str:
 
 def _module_at(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ConfigError(f"there is no file {path}")
+        meant = path.with_name(f"{path.name}.py")
+        raise ConfigError(f"there is no file {path}", hint=f"did you mean {meant}?" if meant.is_file() else None)
     dotted = _dotted(path)
     if dotted:
         return importlib.import_module(dotted)

@@ -88,6 +88,13 @@ def priced(model: Model, name: str, prices: Prices | None, day: date) -> Model:
     return model.replaced({field: getattr(found, key) for key, field in _OF_MODEL.items()})
 
 
+def unpriced(endpoint: str) -> str:
+    """Why no cost can be told of calls to this endpoint, for people."""
+    if endpoint == "local":
+        return "the model on this machine costs nothing"
+    return "cost unknown: no prices are set (EXTRACT_PRICES, or model.input_usd_per_million and …output…)"
+
+
 def has_own_price(model: Model) -> bool:
     return any(getattr(model, field) is not None for field in _OF_MODEL.values())
 

@@ -8,22 +8,28 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extract.report import OnProgress, Tally
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 logger = logging.getLogger("extract.progress")
 
 LOG_EVERY = 5.0  # seconds between log lines
 DRAW_EVERY = 0.1  # seconds between updates of a live line
+SLOW = 0.1  # rows a second below which they are told by the minute
 WIDE = 120  # columns of a terminal with room for a bar
+
+_drawn: list[Progress] = []  # on the terminal now; whoever asks there has no other way to them
 
 
 def status(tally: Tally) -> str:
     """done/all, ok, quarantined, rows/s, time to go, tokens, cost, retries."""
     rate = _rate(tally)
     parts = [f"{tally.done:,}/{tally.records:,}", f"{tally.ok:,} ok", f"{tally.quarantined:,} quarantined"]
-    parts.append(f"{rate:.1f} rows/s")
+    parts.append(f"{rate:.1f} rows/s" if rate >= SLOW or not rate else f"{60 * rate:.1f} rows/min")
     parts += [f"{_clock((tally.records - tally.done) / rate)} to go"] if rate > 0 and tally.done < tally.records else []
     parts.append(f"{tally.usage.input_tokens + tally.usage.output_tokens:,} tokens")
     parts += [f"{tally.cost_usd:.4f} USD"] if tally.cost_usd else []
@@ -52,7 +58,23 @@ def on_terminal() -> Iterator[OnProgress]:
         def draw(tally: Tally) -> None:
             progress.update(task, total=tally.records, completed=tally.done, description=status(tally))
 
-        yield _at_most_every(DRAW_EVERY, draw)
+        _drawn.append(progress)
+        try:
+            yield _at_most_every(DRAW_EVERY, draw)
+        finally:
+            _drawn.remove(progress)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """No live line meanwhile: it would be drawn over a question again and again."""
+    for progress in _drawn:
+        progress.stop()
+    try:
+        yield
+    finally:
+        for progress in _drawn:
+            progress.start()
 
 
 @contextmanager

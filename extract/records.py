@@ -246,6 +246,21 @@ class Outcome:
         return HUMAN in self.flags
 
 
+def texts_in(value: Any, *, numbers: bool = False) -> Iterator[str]:
+    """The texts of a cell, within lists and objects too, keys of objects included; `numbers`: whole numbers as well."""
+    if isinstance(value, str):
+        yield value
+    elif numbers and isinstance(value, int) and not isinstance(value, bool):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from texts_in(name, numbers=numbers)
+            yield from texts_in(item, numbers=numbers)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from texts_in(item, numbers=numbers)
+
+
 class Sender(Protocol):
     """What sends a request: the client, and everything wrapped around it."""
 

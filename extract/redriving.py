@@ -16,7 +16,8 @@ from extract.asking_again import ApprovePlan, Redrive, Wanted
 from extract.choice import Plan
 from extract.config import Endpoint, model_name
 from extract.errors import ConfigError
-from extract.pipeline import Pipeline, Prepared, prepare
+from extract.pipeline import Pipeline, Prepared
+from extract.preparing import prepare
 from extract.probe import settle
 from extract.prompts import Prompt
 from extract.records import Key
@@ -152,7 +153,7 @@ def changed_pipeline(pipeline: Pipeline, wanted: Wanted, settings: Mapping[str, 
     """The pipeline that asks. Raises ConfigError."""
     changed = pipeline.with_settings(settings)
     if wanted.model is not None:
-        changed = replace(changed, model=changed.model.replaced({"name": wanted.model}))
+        changed = replace(changed, model=changed.model.replaced({"name": wanted.model}), models=())
     if wanted.prompt is not None:
         own = changed.prompt if isinstance(changed.prompt, Prompt) else Prompt(user=changed.prompt)
         changed = replace(changed, prompt=replace(own, user=wanted.prompt))

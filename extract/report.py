@@ -147,6 +147,20 @@ class Tally:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    @property
+    def account(self) -> dict[str, Any]:
+        """Calls, tokens, money and time, by the names that they have in a report."""
+        return {
+            "requests": self.requests,
+            "retries": self.retries,
+            "input_tokens": self.usage.input_tokens,
+            "output_tokens": self.usage.output_tokens,
+            "cost_usd": self.cost_usd,
+            "seconds": self.seconds,
+            "ambiguous": self.ambiguous,
+            "unmetered": self.unmetered,
+        }
+
     def count(self, outcome: Outcome, *, replayed: bool = False) -> None:
         """One more record judged; `replayed`: its answer was there already."""
         self.replayed += replayed

@@ -66,7 +66,7 @@ def journaled(send: Sender, journal: Journal, model: Model, others: Mapping[str,
 
 
 @dataclass(frozen=True, slots=True)
-class _NoAnswer:
+class NoAnswer:
     """No attempt got an answer: why, after how many."""
 
     issue: Issue
@@ -76,7 +76,7 @@ class _NoAnswer:
 
 _LookAgain = Literal["look again"]  # the schema was refused for another record before this request was sent
 _LOOK_AGAIN: _LookAgain = "look again"
-_Asked = Completion | Answer | _NoAnswer | _LookAgain | None  # None: the run stops
+_Asked = Completion | Answer | NoAnswer | _LookAgain | None  # None: the run stops
 
 
 @dataclass
@@ -190,7 +190,7 @@ class Runner:
             return None
         outcome: Outcome | None = self._outcome_of(record, found)
         if self.voting and outcome:
-            outcome = await self._voted(self.voting, record, outcome, found, spent)
+            outcome = await self._voted(self.voting, climbs[0], outcome, found[0], spent)
         if self.workshop and outcome:
             outcome = await self._mended(self.workshop, record, outcome, found, spent)
         if outcome is None:
@@ -198,32 +198,39 @@ class Runner:
         return self._counted(outcome, replayed=all(piece.replayed for piece in found))
 
     async def _voted(
-        self, voting: Voting, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
+        self, voting: Voting, climb: Climb, outcome: Outcome, first: Piece, spent: Spent | None
     ) -> Outcome | None:
         """The outcome by the vote of several answers; None when the run stops."""
-        (first,) = pieces
         if first.completion is None:
             return outcome
-        ladder = self.ladders[0]
-        requests = voting.requests(ladder.question.builders[ladder.rung], ladder.rung, record)
+        rung = climb.rung_of(first.request)  # and not where the run stands, which a later run may not know
+        requests = voting.requests(climb.ladder.question.builders[rung], rung, climb.record)
         more = await _all_of([self._aside(replace(request, spent=spent)) for request in requests])
         if None in more:
             return None
         answered = [piece for piece in (first, *more) if piece is not None and piece.completion is not None]
         completions = [piece.completion for piece in answered if piece.completion is not None]
-        judged = voting.outcome(record, completions)
+        judged = voting.outcome(climb.record, completions)
         if judged is None:
             return outcome
-        usage = sum((each.usage for each in completions), Usage())
+        usage = sum((each.usage for each in completions), first.research.usage)
+        is_stated = any(piece.stated_cost for piece in answered)
         return replace(
             judged,
             completion=replace(judged.completion or completions[0], usage=usage),
             request=" ".join([outcome.request or "", *(piece.request for piece in answered[1:])]),
             attempts=outcome.attempts + sum(piece.attempts for piece in answered[1:]),
-            cost_usd=cost_of(self.model, usage),
-            flags=tuple(dict.fromkeys((*judged.flags, *_lasting_flags(pieces)))),
+            cost_usd=self._cost_of(answered) if is_stated else cost_of(self.model, usage),
+            flags=tuple(dict.fromkeys((*judged.flags, *_lasting_flags([first])))),
             unanswered=any(piece is not None and piece.unanswered for piece in more),
         )
+
+    def _cost_of(self, pieces: Sequence[Piece]) -> float | None:
+        """What answers cost of which some came from another model; those that the run's own gave, at its price."""
+        own = [piece.completion for piece in pieces if piece.completion and not piece.stated_cost]
+        usage = sum((each.usage for each in own), Usage())
+        costs = [_stated_cost(pieces), *([cost_of(self.model, usage)] if own else [])]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     async def _mended(
         self, workshop: Workshop, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
@@ -246,14 +253,15 @@ class Runner:
             asked = self.journal.lookup(request.hash)
         if asked is None:
             return None
-        if isinstance(asked, _NoAnswer):
+        if isinstance(asked, NoAnswer):
             return Piece(request.hash, asked.attempts, issue=asked.issue, unanswered=asked.unanswered)
         if isinstance(asked, Answer) and asked.kind != COMPLETION:
             issue = Issue("request", f"api.{asked.kind}", "$", asked.message or "", asked.status)
             return Piece(request.hash, asked.attempts, issue=issue)
         completion = completion_of(asked) if isinstance(asked, Answer) else asked
         completion = self._as_record(completion, request)
-        return Piece(request.hash, completion.attempts, completion, replayed=stored is not None)
+        stated = (stored.instead.cost_usd,) if stored and stored.instead else ()
+        return Piece(request.hash, completion.attempts, completion, replayed=stored is not None, stated_cost=stated)
 
     async def _climbs(self, record: Record) -> list[Climb]:
         """The record's requests; files are read in another thread."""
@@ -295,7 +303,7 @@ class Runner:
             if isinstance(asked, Answer) and asked.kind != ErrorClass.SCHEMA:
                 self._note_rung(climb.ladder, step.request.rung, answered=True)
                 return self._of_journal(climb, step, asked, replayed)
-            if isinstance(asked, _NoAnswer):
+            if isinstance(asked, NoAnswer):
                 return Piece(step.request.hash, asked.attempts, issue=asked.issue, unanswered=asked.unanswered)
             if asked is None:
                 self.refused_schemas += climb.refused
@@ -395,12 +403,12 @@ class Runner:
             return None
         except RecordCapReached as error:
             issue = Issue("request", "budget.record", "$", str(error), error.spent)
-            return _NoAnswer(issue, self._failures.pop(request.hash, 0), unanswered=False)
+            return NoAnswer(issue, self._failures.pop(request.hash, 0), unanswered=False)
         except MediaError as error:  # a file has changed since its request was made; a later run asks again
-            return _NoAnswer(error.issue, self._failures.pop(request.hash, 0))
+            return NoAnswer(error.issue, self._failures.pop(request.hash, 0))
         except Exception:  # the last guard for the sender; a later run asks again
             logger.exception("request %s", request.hash)
-            return _NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
+            return NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
 
     async def _sent(self, request: ChatRequest) -> _Asked:
         try:
@@ -414,7 +422,7 @@ class Runner:
     def _refused(self, request: ChatRequest, error: APIError) -> _Asked:
         if error.retryable:  # all attempts are noted already
             issue = Issue("request", f"api.{error.kind}", "$", error.message, error.code)
-            return _NoAnswer(issue, self._failures.pop(request.hash, 0))
+            return NoAnswer(issue, self._failures.pop(request.hash, 0))
         retry = self._failures.pop(request.hash, 0) > 0
         self.tally.failed(retry=retry, may_be_billed=error.may_be_billed)
         if error.stops_run:

@@ -94,9 +94,9 @@ async def asample(
     records = await asyncio.to_thread(_drawn, prepared, place, number, account_of(root))
     scan = await asyncio.to_thread(prepared.source.scan)
     with unseen() as notify, ExitStack() as leaving:
-        job = Job(prepared, scan, root, stop or Stop(), on_progress or notify)
-        job.journal = Path(journal) if journal else None
-        job.share_limits = Path(share_limits) if share_limits else None
+        own = Path(journal) if journal else None
+        shared = Path(share_limits) if share_limits else None
+        job = Job(prepared, scan, root, stop or Stop(), on_progress or notify, own, share_limits=shared)
         await job.join(leaving)
         return await _ask(job, records, transport)
 

@@ -116,9 +116,7 @@ def _round_of(
     kept = {name: value for name, value in document.items() if name not in _OF_THE_RECORD}
     body = to_json({**kept, "messages": messages, "tools": toolbox.declarations})
     name = hashlib.blake2b(body + request.scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return ChatRequest(
-        body, name, request.part, request.rung, request.media, owner=request.hash, spent=request.spent
-    )
+    return ChatRequest(body, name, request.part, request.rung, request.media, owner=request.hash, spent=request.spent)
 
 
 @dataclass

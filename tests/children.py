@@ -103,7 +103,7 @@ import json, os, sys
 import extract
 from extract import Endpoint, Limits
 import importlib, signal, traceback
-import extract.api, extract.client, extract.progress, httpx, pandas, pyarrow.parquet, pyreqwest, rich, _strptime
+import extract.accepting, extract.api, extract.client, extract.progress, extract.redriving, httpx, pandas, pyarrow.parquet, pyreqwest, rich, _strptime
 
 def run(order):
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
@@ -120,7 +120,9 @@ def run(order):
     pipeline = getattr(importlib.import_module(module), name)(**order["changes"])
     options = dict(endpoint=Endpoint(base_url=order["url"]), **order["options"])
     try:
-        if order["redrive"] is None:
+        if order["accept"] is not None:
+            extract.accept(order["out"], pipeline, order["accept"], order["source"], **options)
+        elif order["redrive"] is None:
             extract.run(pipeline, order["source"], out=order["out"], **options)
         else:
             extract.redrive(order["out"], pipeline, order["source"], **order["redrive"], **options)
@@ -155,11 +157,11 @@ class Nursery:
 
     def start(self, source: Path, out: Path, server: ScriptedServer, **order: Any) -> int:
         """Begin a run; its process. Options: maker, failpoint, changes of the pipeline, limits of the process, options
-        of `extract.run`, and `redrive`: options of that, in place of a run."""
+        of `extract.run`; in place of a run `redrive`, with its options, or `accept`, with a file of edits."""
         assert self._process.stdin
         assert self._process.stdout
         defaults = {"maker": "tests.children.small_shards", "failpoint": "", "changes": {}, "limits": {}}
-        defaults |= {"options": {}, "redrive": None}
+        defaults |= {"options": {}, "redrive": None, "accept": None}
         wanted = {"source": str(source), "out": str(out), "url": server.base_url, "said": str(self._said)}
         self._process.stdin.write(json.dumps(defaults | wanted | order) + "\n")
         self._process.stdin.flush()

@@ -91,6 +91,35 @@ class Campaign:
             for number in numbers:
                 self._redriven(f"{name}:{number}", parts(control))
 
+    def accepted(self, names: Sequence[str], numbers: Sequence[int]) -> None:
+        """Rows filled in by hand are accepted and killed for each failpoint and number; taken up likewise."""
+        edits, control = self.folder / "edits.csv", self.folder / "accepted"
+        edits.write_text("key,name,number\nk7,seven,7\nk21,twenty-one,21\n")
+        shutil.copytree(self.first, control)
+        assert 0 == self.nursery.run(self.source, control, self.server, accept=str(edits)), self.nursery.said
+        for name in names:
+            for number in numbers:
+                self._accepted(f"{name}:{number}", str(edits), parts(control))
+
+    def _accepted(self, death: str, edits: str, wanted: dict[str, bytes]) -> None:
+        self._scenes += 1
+        out, other = self.folder / f"scene-{self._scenes}", self.folder / f"other-{self._scenes}"
+        shutil.copytree(self.first, out)
+        code = self.nursery.run(self.source, out, self.server, accept=edits, failpoint=death)
+        self._expect(code in (0, failpoints.EXIT), f"accept {death}: ended with {code}: {self.nursery.said}")
+        if code == failpoints.EXIT:
+            self.kills += 1
+            self.died.add(death.partition(":")[0])
+        self._check(out, f"accept {death}")
+        shutil.copytree(out, other)
+        self._goes_on(f"accept {death}: a run", other, 0)
+        self._expect(parts(other) in (parts(self.first), wanted), f"accept {death}: half of it after a run")
+        for scene in (out, other):
+            self._goes_on(f"accept {death}: again in {scene.name}", scene, 0, accept=edits)
+            self._expect(wanted == parts(scene), f"accept {death}: other bytes in {scene.name}")
+            self._expect(not (scene / ".next").exists(), f"accept {death}: left over in {scene.name}")
+            shutil.rmtree(scene)
+
     def _redriven(self, death: str, wanted: dict[str, bytes]) -> None:
         self._scenes += 1
         out, other = self.folder / f"scene-{self._scenes}", self.folder / f"other-{self._scenes}"
@@ -222,6 +251,8 @@ def main(instants: int = 240) -> int:
         said("six in a row")
         running.redriven(failpoints.NAMES, (1, 2))
         said("a redrive at every failpoint, twice")
+        running.accepted(failpoints.NAMES, (1, 2))
+        said("rows by hand at every failpoint, twice")
         running.at_random(instants, 1, seed=1)
         running.at_random(instants, 6, seed=2)
         said("random instants")

@@ -360,7 +360,9 @@ def findings(played: Iterable[Played]) -> Iterator[Finding]:
 def play_all(scenes: Sequence[Scene], processes: int) -> Iterator[Played]:
     """In the order of the scenes, so many at a time; those that are compared are played one after the other."""
     alone = [scene for scene in scenes if scene.group in PAIRS]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # else each of them imports for a second or two
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
         yield from pool.map(play, [scene for scene in scenes if scene.group not in PAIRS])
     yield from map(play, alone)
 

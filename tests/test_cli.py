@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from extract import cli
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.children import interruptible
+from tests.commands import Run, console
 from tests.media.making import picture
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +38,6 @@ pipeline = Pipeline(
 )
 other = 3
 """
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 def read_item(call: Call) -> Any:
@@ -64,21 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call the command line as the console script does: (exit code, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["extract", *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return console(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -136,6 +136,20 @@ def test_one_decrease_per_episode() -> None:
     assert math.isfinite(pace)
 
 
+@pytest.mark.parametrize("hours", [1, 5, 24 * 30])
+def test_a_window_that_was_refused_once_grows_for_as_long_as_a_run_takes(hours: int) -> None:
+    """After hours without another refusal all that is allowed is in flight again."""
+    control = controller()
+    for begin in (0.0, 1.0, 2.0):
+        tickets = fill(control, begin)
+        for ticket in tickets[:-1]:
+            control.finished(ticket, begin + 0.1, Answered())
+        control.finished(tickets[-1], begin + 0.2, Limited(1.0) if begin == 2.0 else Answered())
+    assert len(tickets) - 1 == control.window
+    serve(control, 4.0, 5.0)
+    assert 64 == len(fill(control, hours * 3600.0))
+
+
 def test_requests_per_minute() -> None:
     """Starts are spaced evenly: never more in a minute than allowed."""
     control = controller(requests_per_minute=120)

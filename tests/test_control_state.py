@@ -17,9 +17,11 @@ from extract.control import (
     LoadRules,
     Refused,
     Troubled,
+    bound,
     learn,
     numbers_of,
 )
+from extract.control.state import LENGTH
 
 
 def known(control: Controller) -> dict[str, Any]:
@@ -76,3 +78,23 @@ def test_who_knows_more_permits_than_are_allowed_here_keeps_to_fewer() -> None:
     assert (4, 4) == (few.window, few.most_in_flight(0.2))
     learn(many, numbers_of(few))
     assert 64 == many._cap.limit
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.inf, -1.0, 0.0, 1e18, 1e300])
+def test_nobody_waits_for_ever_for_what_another_wrote(value: float) -> None:
+    """Whatever number it is: it is refused, or heeded within bounds; nothing else is raised."""
+    for place in range(LENGTH):
+        writer = Controller(LoadRules(requests_per_minute=600, tokens_per_minute=6000), 0.0, lambda: 0.0)
+        for now, end in ((0.0, Answered(10)), (0.1, Limited(0.5)), (1.0, Answered(10))):
+            writer.finished(writer.started(now, 10), now, end)
+        numbers = numbers_of(writer)
+        numbers[place] = value
+        reader = Controller(writer.rules, 1.0, lambda: 0.0)
+        try:
+            learn(reader, numbers)
+        except ValueError:
+            continue
+        bound(reader, 1.0, 60.0)
+        assert NOW == reader.may_start(62.0, 10), place
+        reader.finished(reader.started(62.0, 10), 62.1, Answered(10))
+        assert math.isfinite(reader.may_start(62.1, 10)), place

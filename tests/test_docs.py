@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
-FAMILIES = "api|budget|check|internal|media|model|output|parse|policy|prompt|redact|schema|semantic|source|table|untrusted|verbatim"
+FAMILIES = (
+    "api|budget|check|edit|evidence|internal|media|model|output|parse|policy|prompt|redact|schema|semantic|source|table"
+    "|untrusted|verbatim"
+)
 CODE = re.compile(rf"""["']((?:{FAMILIES})\.[a-z_]+)["']""")
 MAKERS = {"Issue": 1, "ParseError": 0}  # where the code stands among the arguments
 
@@ -63,33 +66,90 @@ def test_every_command_is_there() -> None:
 def test_every_issue_code_is_named() -> None:
     """Every text in the source that has the shape of a code."""
     found = {code for text in sources().values() for code in CODE.findall(text)}
-    assert {"parse.json", "semantic.verbatim", "source.cells", "internal.error"} <= found
-    page = read("errors.md")
-    assert [] == sorted(code for code in found if f"`{code}`" not in page)
+    assert {"parse.json", "semantic.verbatim", "source.cells", "internal.error", "edit.key"} <= found
+    page = read("reasons.md")
+    assert [] == sorted(code for code in found if not re.search(rf"`{re.escape(code)}[:`]", page))
 
 
 def test_no_code_is_named_that_does_not_exist() -> None:
     """Other than those whose second half comes from JSON Schema, Pydantic or the error class."""
     found = {code for text in sources().values() for code in CODE.findall(text)}
-    rows = [row.split("|")[1] for row in read("errors.md").splitlines() if row.startswith("| `")]
-    named = {code for cell in rows for code in re.findall(rf"`((?:{FAMILIES})\.[a-z_]+)`", cell)}
+    named = {code for row in reasons() for code in re.findall(rf"`((?:{FAMILIES})\.[a-z_]+)", row[0])}
     free = {code for code in named if code.startswith(("schema.", "api."))}
     assert set() == named - free - found
 
 
-def test_every_family_of_codes_is_known() -> None:
-    """A new kind of code must come into FAMILIES, and so into docs/errors.md."""
-    strange = set()
-    for text in sources().values():
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
-                place = MAKERS[node.func.id]
-                argument = node.args[place] if len(node.args) > place else None
-                if isinstance(argument, ast.JoinedStr):
-                    argument = argument.values[0]
-                if isinstance(argument, ast.Constant) and not re.match(rf"({FAMILIES})\.", str(argument.value)):
-                    strange.add(argument.value)
-    assert set() == strange
+def test_each_code_and_flag_has_a_row_of_its_own() -> None:
+    """With what it means, an example, what to do, and what helps."""
+    heads = [re.findall(r"`([^`]+)`", row[0]) for row in reasons()]
+    assert [] == [names for names in heads if len(names) != 1 and "schema.const" not in names]
+    codes = [names[0] for names in heads]
+    assert [] == sorted({code for code in codes if codes.count(code) > 1})
+    assert [] == [row[0] for row in reasons() if len(row) not in (4, 5) or not all(row)]
+    helpers = {"source", "redrive", "repair", "accept", "`extract run`"}
+    for row in reasons():
+        words = re.split(r",\s|; ", row[4]) if len(row) == 5 else []
+        assert [] == [word for word in words if not word.startswith(("where", *helpers))], row[0]
+
+
+def test_every_flag_is_named_and_exists() -> None:
+    """What the source puts among flags, and what the docs say it does."""
+    found = {flag for text in sources().values() for flag in flags_of(text)} - NO_FLAGS
+    assert {"escalated", "naive_datetime", "media.misnamed", "redact.altered", "schema_relaxed"} <= found
+    rows = [row[0].strip("`") for row in reasons() if len(row) == 4]
+    named = {name.partition(":")[0] for name in rows if not re.match(r"edit\.|semantic\.|untrusted\.", name)}
+    assert set() == (found | FLAGS_BY_NAME) - named
+    assert set() == named - found - FLAGS_BY_NAME
+    whole = "".join(sources().values())
+    assert [] == sorted(flag for flag in FLAGS_BY_NAME if not re.search(rf"""["']{re.escape(flag)}[:"']""", whole))
+
+
+NO_FLAGS = {"flags", "parquet"}
+FLAGS_BY_NAME = {  # put among flags by the name of a constant, or by a function for them
+    *("human", "overridden", "evidence.unsupported", "evidence.nulled", "evidence.near", "evidence.quote"),
+    *("root_unlisted", "root_listed", "unwrapped", "content_from_reasoning", "content_head_from_reasoning"),
+    *("tool_rounds_exhausted", "tool_calls_exhausted"),
+}
+
+
+def flags_of(source: str) -> set[str]:
+    """The texts that a module assigns to, adds to or returns as what is called flags; `repaired:$` is `repaired`."""
+    words = [word for node in ast.walk(ast.parse(source)) for value in flagged(node) for word in texts_in(value)]
+    return {found[1] for word in words if (found := re.fullmatch(r"([a-z_]+(?:\.[a-z_]+)?)(?::.*)?", word))}
+
+
+def flagged(node: ast.AST) -> list[ast.expr]:
+    """What stands among flags in this node."""
+    match node:
+        case ast.Assign(targets=[target]) | ast.AugAssign(target=target) if is_flags(target):
+            return [node.value]
+        case ast.Call(func=ast.Attribute(attr="append" | "extend", value=holder)) if is_flags(holder):
+            return node.args
+        case ast.keyword(arg=str(name)) if name.endswith("flags"):
+            return [node.value]
+        case ast.Dict():
+            pairs = zip(node.keys, node.values, strict=True)
+            return [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "flags"]
+        case ast.Tuple() | ast.List() if any(isinstance(e, ast.Starred) and is_flags(e.value) for e in node.elts):
+            return [node]
+        case ast.FunctionDef() if node.name.endswith("flags"):
+            return [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+    return []
+
+
+def is_flags(node: ast.expr) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name.endswith("flags")
+
+
+def texts_in(node: ast.AST) -> list[str]:
+    return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def reasons() -> list[list[str]]:
+    """The rows of the tables of reasons.md that begin with a code or a flag, cell by cell."""
+    lines = [line for line in read("reasons.md").splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
 def test_the_classes_of_api_errors_are_those_of_the_code() -> None:
@@ -175,7 +235,7 @@ def test_the_tutorial_shows_what_is_printed(shop: Path) -> None:
     """Of the commands that ask no model."""
     shown = blocks(read("tutorial.md"), "text")
     columns = next(block for block in shown if "Columns of the table:" in block)
-    survey = next(block for block in shown if "cost unknown" in block)
+    survey = next(block for block in shown if " requests to " in block)
     assert printed(shop, "schema", "shop/receipt.py").endswith(columns)
     assert survey == printed(shop, "check", "shop/receipts.py", "--local")
 

@@ -154,8 +154,8 @@ def test_a_quirk_with_tests_of_its_own_names_one_of_them() -> None:
 
 
 def test_flags_and_codes_of_the_quirks_are_those_of_the_errors_page() -> None:
-    """What the table says of a row or of the quarantine is explained there."""
-    errors = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    """What the table says of a row or of the quarantine is explained on the page of reasons."""
+    reasons = (ROOT / "docs" / "reasons.md").read_text("utf-8")
     families = "output|parse|policy|schema|semantic"
     cells = " ".join(row[2] for row in rows("What servers do that they should not"))
     codes = set(re.findall(rf"`((?:{families})\.\w+)`", cells))
@@ -164,10 +164,8 @@ def test_flags_and_codes_of_the_quirks_are_those_of_the_errors_page() -> None:
     }
     assert {"parse.truncated", "output.loop"} <= codes
     assert {"fenced", "repeated", "unwrapped"} <= flags
-    assert [] == sorted(code for code in codes if f"`{code}`" not in errors)
-    assert [] == sorted(
-        flag for flag in flags if not re.search(rf"`{flag}\W", errors + (ROOT / "docs" / "outputs.md").read_text())
-    )
+    assert [] == sorted(code for code in codes if f"`{code}`" not in reasons)
+    assert [] == sorted(flag for flag in flags if not re.search(rf"`{flag}\W", reasons))
 
 
 def test_the_differences_to_the_sdk_are_counted() -> None:

@@ -183,7 +183,7 @@ def test_another_source_is_seen(out: Path, tmp_path: Path) -> None:
     other.write_text(other.read_text().replace("k5,", "k500,"))
     found = looked(out, other)
     assert ["has 'k5' where the source has the record 'k500'"] == [each.problem for each in found.violations]
-    assert any("not, or no longer, what the run read" in note for note in found.notes)
+    assert any("is not what the run read, or has changed since" in note for note in found.notes)
     fewer = rows_csv(tmp_path / "fewer.csv", ROWS - 1)
     assert "has 23 records, the run had 24" in [each.problem for each in looked(out, fewer).violations]
     assert [] == looked(out, rows_csv(tmp_path / "more.csv", ROWS + 9)).violations

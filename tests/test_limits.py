@@ -345,9 +345,32 @@ def test_the_last_records_may_be_bad_without_an_outage(bad: int, concurrency: in
 
 
 def test_a_file_that_cannot_be_sent_costs_nothing() -> None:
-    """The call was not made: its hold is given back, and its permit."""
-    scene = Scene(Limits(concurrency=1, max_total_tokens=100))
+    """The call was not made: its hold is given back, and its permit, and its tokens of the minute."""
+    scene = Scene(Limits(concurrency=1, max_total_tokens=100, tokens_per_minute=60))
     missing = MediaError("media.changed", "gone")
     scene.server = lambda scene, name: missing if int(name) < 20 else None  # type: ignore[assignment,return-value]
     found = scene.run(22)
     assert [MediaError] * 20 + [Completion] * 2 == [type(each) for each in found]
+    assert 60 > scene.begun[-1]
+
+
+@pytest.mark.parametrize("passes", range(6))
+def test_a_turn_that_a_refusal_overtakes_is_given_back(passes: int) -> None:
+    """However many passes of the loop lie between the end of one call, the refusal of another, and the next turn."""
+    scene = Scene(Limits(concurrency=2))
+    real, begun = scene.send, [0]  # calls until the refusal was heard
+
+    async def send(asked: ChatRequest) -> Completion:
+        found = await real(asked)
+        if asked.hash != "1" or scene.calls["1"] > 1:
+            return found
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        begun[0] = len(scene.begun)
+        raise failure(ErrorClass.RATE, retry_after=5.0)
+
+    scene.send = send  # type: ignore[method-assign]
+    found = scene.run(12)
+    assert 12 == len([each for each in found if isinstance(each, Completion)])
+    assert [] == [at for at in scene.begun[begun[0] :] if at < 5.1]
+    assert 13 == len(scene.begun)

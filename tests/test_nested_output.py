@@ -24,7 +24,7 @@ import extract
 from extract import Endpoint
 from extract.api import prepare_run
 from extract.errors import ConfigError, RunDirectoryError, RunStopped
-from extract.pipeline import prepare
+from extract.preparing import prepare
 from extract.sinks import Layout, folder_of, label_of, read_rows, read_shards
 from extract.sinks.csv_file import write_csv
 from extract.sources import open_source

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Verbatim, checks, tool_of
 from extract.errors import ConfigError, PromptError
-from extract.pipeline import LOCAL_CONCURRENCY, LOCAL_MODEL, Prepared, default_out, prepare
+from extract.pipeline import LOCAL_CONCURRENCY, LOCAL_MODEL, Prepared, default_out
+from extract.preparing import prepare
 from extract.sources import open_source
 from tests.support import Item, pipeline
 

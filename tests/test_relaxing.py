@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 import extract
-from extract import Limits, Pipeline, Prompt, RunStopped
+from extract import Limits, Pipeline, Prompt, RunStopped, Samples
 from extract.api import prepare_run
 from extract.config import Endpoint
 from extract.errors import ErrorClass
@@ -418,3 +418,24 @@ def test_a_relaxing_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path)
 
 def _child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
     return child("tests.test_relaxing.bills", source, out, server)
+
+
+def test_votes_are_asked_with_the_schema_of_their_first_answer(tmp_path: Path) -> None:
+    """And not with the one that the run has come down to meanwhile: a run that knows only the journal pays for none."""
+
+    def picky(call: Call) -> Any:
+        if call.prompt == "item 1":  # which it takes as it is, and late
+            return Reply(completion(bill(call)), delay=0.3)
+        return REFUSED if holds(call, "minimum") else bill(call)
+
+    source = rows_csv(tmp_path / "items.csv", 8)
+    with ScriptedServer(picky) as server:
+
+        def run() -> extract.Result:
+            return extract.run(bills(samples=Samples(n=2)), source, out=tmp_path / "out", endpoint=server.endpoint())
+
+        assert 8 == run().report.ok
+        before, calls = parts(tmp_path / "out"), len(server.calls)
+        (tmp_path / "out" / "manifest.json").unlink()
+        run()
+        assert (calls, before) == (len(server.calls), parts(tmp_path / "out"))

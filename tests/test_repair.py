@@ -73,6 +73,24 @@ def efforts(folder: Path) -> list[tuple[str, int, int]]:
     return [(each["what"], each["answers"], each["passed"]) for each in manifest.get("efforts", [])]
 
 
+def test_fields_are_asked_for_without_the_examples_but_the_whole_record_with_them(tmp_path):
+    """The answer shows the form already: a repair of fields does not pay for the examples again."""
+    examples = [
+        {"record": {"text": "Blue Cow, TOTAL 3.00"}, "answer": {"company": "Blue Cow", "total": 3, "note": None}}
+    ]
+    prompt = extract.Prompt(system="Read the bill.", user="{{ text }}", examples=examples, nearest=1)
+    answers = ["no record", {**GOOD, "total": -1}, {"total": 12.5}]
+    replies = [reply(answer) for answer in answers]
+    with ScriptedServer(lambda call, script=iter(replies): next(script)) as server:
+        pipeline = Pipeline(name="bills", schema=Bill, prompt=prompt, retry=NO_WAIT, repair=Repair(max_repairs=2))
+        source = pd.DataFrame({"text": ["ACME, TOTAL 12.50"]})
+        result = extract.run(pipeline, source, out=tmp_path / "out", endpoint=server.endpoint())
+        shown = ["Blue Cow" in json.dumps(call.body["messages"]) for call in server.calls]
+    assert [True, True, False] == shown
+    assert ["total"] == asked_fields(server.calls[-1].body)
+    assert ["ACME"] == result.table["company"].to_pylist()
+
+
 def test_only_the_field_that_failed_is_asked_for_again(tmp_path: Path) -> None:
     """The request carries the answer, what is wrong with it and where, and a schema of the failing field alone."""
     result, (first, second) = ran(tmp_path, [reply(GOOD | {"total": -1}), reply({"total": 12.5})])

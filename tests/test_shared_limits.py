@@ -230,6 +230,25 @@ def test_a_cap_on_cost_needs_prices_from_all_that_share(path: Path) -> None:
         pass
 
 
+def test_a_cap_on_cost_that_comes_later_stops_who_knows_no_prices(path: Path) -> None:
+    """And one that knows those of its first model only: its calls would count for nothing."""
+    unpriced, capped = Member(Limits(concurrency=1), 20), Member(Limits(concurrency=1, max_cost_usd=9), 5, start=1.0)
+    unpriced.model = Model()
+    Fleet(path, unpriced, capped).run()
+    assert [5, True] == [len(capped.begun), len(unpriced.begun) < 8]
+    assert "another process caps the cost" in unpriced_stop(unpriced)
+    with (
+        joined(path, Limits(max_cost_usd=1), PRICED, 300),
+        pytest.raises(ConfigError, match="knows no prices"),
+        joined(path, Limits(), PRICED, 300, others=[Model()]),
+    ):
+        pass
+
+
+def unpriced_stop(member: Member) -> str:
+    return next(str(found) for found in member.found if isinstance(found, RunStopped))
+
+
 def test_what_was_learned_is_forgotten_when_nobody_has_asked_for_long(path: Path) -> None:
     """A pause that is under way holds for who comes next; the pace of an hour ago does not."""
 
@@ -599,7 +618,7 @@ def test_two_processes_together_keep_to_one_rate_and_use_it(tmp_path: Path, pair
         both = max(seen.of("a")[0], seen.of("b")[0]), min(seen.of("a")[-1], seen.of("b")[-1])
         most = max(sum(first <= at <= first + 1.0 for at in begun) for first in begun)
         rate = sum(both[0] <= at < both[1] for at in begun) / (both[1] - both[0])
-        share = len(seen.of("a", *both)) / len(seen.of("b", *both))
+        share = len(seen.of("a", *both)) / max(1, len(seen.of("b", *both)))  # 0: one was over before the other began
         found = (len(begun) <= (begun[-1] - begun[0]) * 10 + 2, most <= 10 + 2, rate >= 0.9 * 10, 0.7 <= share <= 1.5)
         if all(found) or last:
             assert (True, True, True, True) == found, (most, rate, share)

@@ -17,11 +17,11 @@ from pydantic import BaseModel
 import extract
 from extract import ConfigError, Endpoint, Limits, Model, Pipeline, Result, tool_of
 from extract.api import prepare_run
-from extract.estimate import least_tokens
-from extract.forecast import FEWEST, Interval, Rest, predicted
 from extract.sampling import asample, sample
 from extract.sinks import read_manifest
 from extract.survey import evenly, looked, survey, survey_text
+from extract.survey.estimate import least_tokens
+from extract.survey.forecast import FEWEST, Interval, Rest, predicted
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.support import item, pipeline, rows_csv
 

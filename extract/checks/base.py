@@ -140,6 +140,8 @@ def run_check(check: Check, value: Any, record: Record) -> list[Issue]:
     found = check(value, record)
     if found is None:
         return []
+    if not isinstance(found, str | Issue | Iterable):  # True and False, mostly
+        raise TypeError(f"a check gives nothing, a message, an Issue, or several of these, and not {shown(found)}")
     findings = [found] if isinstance(found, str | Issue) else list(islice(found, MAX_FINDINGS))
     code = f"semantic.{name_of(check)}"
     return [item if isinstance(item, Issue) else Issue("semantic", code, "$", str(item)) for item in findings]

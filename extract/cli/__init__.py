@@ -6,13 +6,14 @@ more than --max-failed records quarantined; 4 stopped early, the same command go
 
 from __future__ import annotations
 
-from extract.cli import evaluate, fsck, look, probe, redrive, run, serve
+from extract.cli import accept, evaluate, fsck, look, probe, redrive, run, serve
 from extract.cli.app import EXIT_FAILED_RECORDS, EXIT_STOPPED, EXIT_USAGE, app, main
 
 __all__ = [
     "EXIT_FAILED_RECORDS",
     "EXIT_STOPPED",
     "EXIT_USAGE",
+    "accept",
     "app",
     "evaluate",
     "fsck",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -15,6 +15,7 @@ from extract.version import __version__
 EXIT_USAGE = 2
 EXIT_FAILED_RECORDS = 3
 EXIT_STOPPED = 4
+_BY_SIGINT = 130  # how Typer ends when it is interrupted outside of a run, such as while files are read
 
 app = typer.Typer(
     name="extract",
@@ -52,6 +53,11 @@ def main() -> None:
     except (RunStopped, APIError) as error:
         _complain(error)
         sys.exit(EXIT_STOPPED)
+    except SystemExit as end:
+        if end.code != _BY_SIGINT:
+            raise
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_STOPPED)
 
 
 def _complain(error: ExtractError) -> None:
@@ -67,8 +73,16 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the time: while a live line is drawn it is one that makes room."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _set_up_logging(verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logger = logging.getLogger("extract")
     logger.handlers[:] = [handler]

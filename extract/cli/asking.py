@@ -27,6 +27,19 @@ def progress_for(quiet: bool) -> AbstractContextManager[OnProgress]:
     return progress.on_terminal() if sys.stderr.isatty() else progress.in_log()
 
 
+def agreed(plan: str) -> bool:
+    """Show a plan, and whether somebody on the terminal says yes to it; nobody does where there is no terminal."""
+    from extract import progress
+
+    with progress.aside():
+        typer.echo(plan, err=True)
+        try:
+            return sys.stdin.isatty() and typer.confirm("Go on?", err=True)
+        except typer.Abort:  # Ctrl-C or Ctrl-D
+            typer.echo(err=True)
+            return False
+
+
 @contextmanager
 def stoppable(as_json: bool) -> Iterator[None]:
     """What stops a run early comes with its report; a second Ctrl-C ends the process at once."""

@@ -184,7 +184,7 @@ def _show_evaluation(found: Evaluation) -> None:
     _say(f"exact records: {found.exact:.3f}{interval}")
     for path, confusion in found.confusion.items():
         for gold, said, number in confusion.mistakes[:3]:
-            _say(f"{path}: {number:,} times {said!r} for {gold!r}")
+            _say(f"{path}: {number:,} × {said!r} for {gold!r}")
     for path, each_ in found.calibration.items():
         _say(f"confidence of {path}: ECE {each_.ece:.3f}, Brier {each_.brier:.3f}, {each_.number:,} values")
     _say(*(f"note: {note}" for note in found.notes))

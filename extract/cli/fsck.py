@@ -45,5 +45,9 @@ def _text(found: Findings) -> str:
     lines += [f"note: {note}" for note in found.notes]
     for each in found.violations:
         lines += [f"wrong: {each.file} {each.problem}", f"  do: {each.remedy}"]
-    lines.append("sound" if found.is_sound else f"{len(found.violations):,} things are wrong")
+    lines.append("sound" if found.is_sound else _wrong(len(found.violations)))
     return "\n".join(lines)
+
+
+def _wrong(number: int) -> str:
+    return "1 thing is wrong" if number == 1 else f"{number:,} things are wrong"

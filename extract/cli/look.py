@@ -119,8 +119,6 @@ def status(
 
 
 def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
-    from extract.sinks import folders_of
-
     counts, tokens = manifest["counts"], manifest["tokens"]
     reasons = ", ".join(f"{code} {number}" for code, number in manifest["reasons"].items())
     lines = [
@@ -132,10 +130,37 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
         *_money_lines(manifest),
+        *_effort_lines(manifest),
+        *_check_lines(manifest),
         *([f"{manifest['answered']:,} answers are stored and will not be asked again"] if counts["pending"] else []),
-        f"files: {', '.join(f'{run_dir}/{name}' for name in (*folders_of(manifest), 'manifest.json'))}",
+        f"files: {', '.join(_files(run_dir, manifest))}",
     ]
     return "\n".join(lines)
+
+
+def _files(run_dir: Path, manifest: dict[str, Any]) -> list[str]:
+    """Those that are there; of a journal that other runs share its own place."""
+    from extract.sinks import folders_of
+    from extract.sinks.rundir import journal_of
+
+    known = [*(run_dir / name for name in folders_of(manifest)), run_dir / "manifest.json", journal_of(run_dir)]
+    return [str(path) for path in known if path.exists()]
+
+
+def _effort_lines(manifest: dict[str, Any]) -> list[str]:
+    """What repairs and escalations cost and gained."""
+    return [
+        f"{row['what']} ({row['model']}): {row['passed']:,} of {row['answers']:,} answers passed, "
+        f"{row['input_tokens'] + row['output_tokens']:,} tokens"
+        + (f", {row['cost_usd']:.4f} USD" if row["cost_usd"] else "")
+        for row in manifest.get("efforts") or []
+    ]
+
+
+def _check_lines(manifest: dict[str, Any]) -> list[str]:
+    """What was found in the table as a whole."""
+    failed = [check for check in manifest.get("table_checks") or [] if not check["passed"]]
+    return [f"table check {check['name']} ({check['severity']}): {check['message']}" for check in failed]
 
 
 def _money_lines(manifest: dict[str, Any]) -> list[str]:

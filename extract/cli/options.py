@@ -44,7 +44,11 @@ ShareLimits = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="model.…, limits.… or retry.… =VALUE; may be given again.", metavar="NAME=VALUE"),
+    typer.Option(
+        "--set",
+        help="model.…, limits.…, retry.… or repair.… =VALUE, such as limits.concurrency=8; may be given again.",
+        metavar="NAME=VALUE",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print machine-readable results on stdout.")]
 SchemaName = Annotated[

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from extract.cli.app import EXIT_FAILED_RECORDS, app
-from extract.cli.asking import progress_for, stoppable
+from extract.cli.asking import agreed, progress_for, stoppable
 from extract.cli.options import AsJson, JournalPath, Settings, ShareLimits, given_settings
-from extract.errors import ConfigError, ExtractError
+from extract.errors import ConfigError
 
 if TYPE_CHECKING:
     from extract.choice import Plan
-    from extract.cli.started import Started
-    from extract.pipeline import Pipeline
 
 
 @app.command()
@@ -58,11 +55,12 @@ def redrive(
     count; --set changes them for these calls.
     """
     from extract.asking_again import Wanted
+    from extract.cli.started import started_as
     from extract.redriving import planned
     from extract.redriving import redrive as ask_again
 
-    started = _started(run_dir, arguments or [])
-    pipeline, source = _named(started, run_dir)
+    started = started_as(run_dir, arguments or [], "extract redrive RUN_DIR PIPELINE [SOURCE]")
+    pipeline, source = started.pipeline_of(run_dir)
     wanted = Wanted(tuple(reasons or ()), tuple(keys or ()), model, _text(prompt))
     if dry_run:
         found = planned(
@@ -99,35 +97,6 @@ def redrive(
         raise typer.Exit(EXIT_FAILED_RECORDS)
 
 
-def _started(run_dir: Path, words: list[str]) -> Started:
-    """How the run was started: as its manifest says, with what is named here instead. Raises ConfigError."""
-    from extract.cli.started import Started, read_started
-    from extract.sinks import read_manifest
-
-    if len(words) > 2:
-        raise ConfigError(f"one pipeline and one source, got {len(words)} words")
-    told = read_started(read_manifest(run_dir) or {}, run_dir)
-    if words:
-        return told.of_other(words) if told else Started(tuple(words))
-    if told is None:
-        raise ConfigError(
-            f"{run_dir} does not say how its run was started", hint="name it: extract redrive RUN_DIR PIPELINE [SOURCE]"
-        )
-    return told
-
-
-def _named(started: Started, run_dir: Path) -> tuple[Pipeline, str | None]:
-    try:
-        return started.pipeline()
-    except ExtractError as error:
-        if started.folder and Path(started.folder) != Path.cwd():
-            raise ConfigError(
-                f"{error.message}; the run in {run_dir} was started in {started.folder}",
-                hint="go there, or name PIPELINE and SOURCE as they are called here",
-            ) from error
-        raise
-
-
 def _text(prompt: str | None) -> str | None:
     """The template: as given, or what stands in the file after the @. Raises ConfigError."""
     if prompt is None or not prompt.startswith("@"):
@@ -142,8 +111,7 @@ def _ask_first(plan: Plan) -> None:
     """Show what is asked, and go on only when that is wanted. Raises ConfigError."""
     if not plan.choice.rows:
         return
-    typer.echo(plan.text, err=True)
-    if not (sys.stdin.isatty() and typer.confirm("Go on?", err=True)):
+    if not agreed(plan.text):
         raise ConfigError("nothing was asked", hint="--yes goes on without asking")
 
 

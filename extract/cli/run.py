@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from extract.cli.app import EXIT_FAILED_RECORDS, app
-from extract.cli.asking import progress_for, stoppable
+from extract.cli.app import EXIT_FAILED_RECORDS, app, printable
+from extract.cli.asking import agreed, progress_for, stoppable
 from extract.cli.options import (
     AsJson,
     JournalPath,
@@ -102,42 +101,38 @@ def run(
     pipeline, source = started.pipeline()
     if sample is not None and not dry_run:
         raise ConfigError("--sample goes with --dry-run", hint="a run of the first records: --limit")
+    shared: dict[str, Any] = {
+        "out": out,
+        "local": local,
+        "limit": limit,
+        "journal": journal,
+        "share_limits": share_limits,
+    }
     if dry_run:
         asked = None
         if sample is not None:
             from extract.sampling import sample as ask_sample
 
             with stoppable(as_json), progress_for(quiet) as on_progress:
-                asked = ask_sample(
-                    pipeline,
-                    source,
-                    number=sample,
-                    out=out,
-                    local=local,
-                    limit=limit,
-                    journal=journal,
-                    on_progress=on_progress,
-                    share_limits=share_limits,
-                )
+                asked = ask_sample(pipeline, source, number=sample, on_progress=on_progress, **shared)
         _dry_run(prepare_run(pipeline, source, local=local, limit=limit), out, journal, as_json, asked)
         return
     with stoppable(as_json), progress_for(quiet) as on_progress:
         result = run_pipeline(
             pipeline,
             source,
-            out=out,
-            local=local,
-            limit=limit,
             max_failed=max_failed,
             on_progress=on_progress,
             approve=None if yes or local else partial(_refuse_unseen_cost, given=journal),
-            journal=journal,
             started=started.as_dict(),
-            share_limits=share_limits,
+            **shared,
         )
     if as_json:
         typer.echo(json.dumps({**result.report.as_dict(), "out": str(result.path)}, ensure_ascii=False))
     else:
+        for check in result.report.table_checks:
+            if not check.passed:
+                typer.echo(printable(f"table check {check.name}: {check.message}"), err=True)
         typer.echo(result.report.line)
         typer.echo(f"tables in {result.path}")
     if not result.ok:
@@ -161,10 +156,7 @@ def _refuse_unseen_cost(prepared: Prepared, root: Path, given: Path | None = Non
     has_rows = any(shard.get("ok") for shard in before["shards"])  # perhaps of answers that other runs have paid
     if not found["requests"] or not (before.get("answered") or has_rows):
         return
-    typer.echo(
-        f"The prompt, the schema or the model is not that of the tables in {root}.\n{plan_text(found)}", err=True
-    )
-    if not (sys.stdin.isatty() and typer.confirm("Go on?", err=True)):
+    if not agreed(f"The prompt, the schema or the model is not that of the tables in {root}.\n{plan_text(found)}"):
         raise ConfigError("nothing was asked", hint="--yes goes on; --out writes to another folder")
 
 
@@ -183,9 +175,9 @@ def _dry_run(
         sample = {"sample": asked.as_dict()} if asked else {}
         typer.echo(json.dumps(found | sample, ensure_ascii=False))
         return
+    if found["first_request"]:  # first, since it is long, and what it costs is to be in sight
+        typer.echo("The first request:")
+        typer.echo(f"{json.dumps(found['first_request'], indent=2, ensure_ascii=False)}\n")
     if asked:
         typer.echo(f"a sample of {asked.records:,} records: {asked.line}")
     typer.echo(survey_text(found))
-    if found["first_request"]:
-        typer.echo("\nThe first request:")
-        typer.echo(json.dumps(found["first_request"], indent=2, ensure_ascii=False))

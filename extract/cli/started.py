@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from extract.cli.options import chosen, laid_out, split
-from extract.errors import ConfigError
+from extract.errors import ConfigError, ExtractError
 
 if TYPE_CHECKING:
     from extract.pipeline import Pipeline
@@ -46,6 +46,18 @@ class Started:
         pipeline, source = chosen(list(self.words), self.schema, self.prompt, self.key, settings, media)
         return split(laid_out(pipeline, self.children, self.flat), self.split_fields), source
 
+    def pipeline_of(self, run_dir: Path) -> tuple[Pipeline, str | None]:
+        """The same for a run directory, from wherever this command is called."""
+        try:
+            return self.pipeline()
+        except ExtractError as error:
+            if self.folder and Path(self.folder) != Path.cwd():
+                raise ConfigError(
+                    f"{error.message}; the run in {run_dir} was started in {self.folder}",
+                    hint="go there, or name PIPELINE and SOURCE as they are called here",
+                ) from error
+            raise
+
     def of_other(self, words: list[str]) -> Started:
         """The same options with another pipeline, and its source if it is named."""
         return replace(self, words=tuple(words), schema=None, prompt=None, media=())
@@ -57,6 +69,23 @@ _READER = TypeAdapter(Started)
 def _name_of(setting: str) -> str:
     """Of `model.seed=3` the `seed`."""
     return setting.partition("=")[0].strip().rpartition(".")[2]
+
+
+def started_as(run_dir: Path, words: list[str], usage: str) -> Started:
+    """How the run was started: as its manifest says, with what is named here instead. Raises ConfigError."""
+    from extract.sinks import read_manifest
+
+    if len(words) > 2:
+        raise ConfigError(f"one pipeline and one source, got {len(words)} words")
+    manifest = read_manifest(run_dir)
+    if manifest is None:
+        raise ConfigError(f"{run_dir} is no run directory", hint="it has no manifest.json")
+    told = read_started(manifest, run_dir)
+    if words:
+        return told.of_other(words) if told else Started(tuple(words))
+    if told is None:
+        raise ConfigError(f"{run_dir} does not say how its run was started", hint=f"name it: {usage}")
+    return told
 
 
 def read_started(manifest: Mapping[str, Any], run_dir: Path) -> Started | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from extract.control.calls import Answered, Cancelled, End, Limited, Refused, Ticket, Troubled, Verdict
 from extract.control.controller import Controller
 from extract.control.rules import LoadRules
-from extract.control.state import learn, numbers_of
+from extract.control.state import bound, learn, numbers_of
 from extract.control.times import AFTER_ANOTHER, NOW
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Ticket",
     "Troubled",
     "Verdict",
+    "bound",
     "learn",
     "numbers_of",
 ]

@@ -16,11 +16,11 @@ class Gaps:
     """Starts evenly spaced, for a limit that is known."""
 
     def __init__(self, gap: float, now: float) -> None:
-        self._gap = gap
+        self.gap = gap
         self.next = now
 
     def start(self, now: float) -> None:
-        self.next = max(self.next, now - CREDIT) + self._gap
+        self.next = max(self.next, now - CREDIT) + self.gap
 
 
 class Tokens:
@@ -38,6 +38,11 @@ class Tokens:
     def take(self, now: float, tokens: float) -> None:
         self.level = min(self.size, self.level + (now - self._filled) * self._per_second) - tokens
         self._filled = now
+
+    def owe(self, now: float, most: float) -> None:
+        """No more than what comes in so many seconds."""
+        self._filled = min(self._filled, now)
+        self.level = max(self.level, -most * self._per_second)
 
 
 class Ration:

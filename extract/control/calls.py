@@ -34,7 +34,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The caller gave the call up."""
+    """The caller gave the call up, or did not make it."""
+
+    is_unsent: bool = False
 
 
 End = Answered | Limited | Troubled | Refused | Cancelled

@@ -7,7 +7,8 @@ import math
 from extract.control.calls import Ticket
 
 HOLD = 15.0  # seconds before a window that was refused is tried again, then
-DOUBLE = 15.0  # seconds for twofold growth
+DOUBLE = 15.0  # seconds for twofold growth,
+DOUBLINGS = 64.0  # so often at most: more is above any ceiling, and after hours above what a float holds
 CAP_CALLS = 16  # accepted ones, so that their number in flight says something
 
 
@@ -28,7 +29,8 @@ class Cap:
 
     def calls(self, now: float) -> int:
         since = now - self._origin - HOLD
-        return int(min(self._ceiling, self.limit * 2 ** (since / DOUBLE)) if since > 0 else self.limit)
+        growth = 2 ** min(since / DOUBLE, DOUBLINGS)
+        return int(min(self._ceiling, self.limit * growth) if since > 0 else self.limit)
 
     def resume(self, now: float) -> None:
         if self.limit < self._ceiling:

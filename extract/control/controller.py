@@ -108,6 +108,7 @@ class Controller:
         interval, self._ended = now - self._ended, now
         if isinstance(end, Cancelled):
             self._breaker.forget(ticket, now)
+            self._settle(ticket, 0 if end.is_unsent else None)
             return Verdict.COUNT
         if isinstance(end, Troubled):
             self._pace.delay(interval)  # growth takes clean time

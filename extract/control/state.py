@@ -76,6 +76,7 @@ _PARTS: dict[str, dict[str, Convert]] = {
 }
 _NAMES = [*_OWN, *(f"{part}.{name}" for part, fields in _PARTS.items() for name in fields)]
 _CONVERTS = [*_OWN.values(), *(convert for fields in _PARTS.values() for convert in fields.values())]
+_AGES = 1e12  # seconds
 _BUCKETS = 3  # next start; level and time of the tokens
 _READ = attrgetter(*_NAMES)
 _CEILING = _NAMES.index("_cap.limit")
@@ -107,6 +108,8 @@ def learn(control: Controller, numbers: Sequence[float]) -> None:
         target = getattr(control, part) if part else control
         for name in names:
             setattr(target, name, next(values))
+    if not _is_sound(control):
+        raise ValueError("no controller knows such numbers")
     rules = control.rules
     control._cap.limit = min(control._cap.limit, float(rules.concurrency))
     control._window = min(control._window, float(rules.concurrency)) if rules.adaptive else float(rules.concurrency)
@@ -117,3 +120,23 @@ def learn(control: Controller, numbers: Sequence[float]) -> None:
         control._tokens.level, control._tokens._filled = min(level, control._tokens.size), filled
     failed = iter(numbers[LENGTH:])
     control._breaker._failed = deque(zip(failed, failed, strict=True))
+
+
+def _is_sound(control: Controller) -> bool:
+    pace = control._pace
+    is_pace = min(pace._low, pace._hold) > 0 and pace._probe >= 1 and abs(pace._origin) < _AGES
+    return control._window >= 1 and control._cap.limit >= 1 and (is_pace or not pace.is_known)
+
+
+def bound(control: Controller, now: float, most: float) -> None:
+    """Nothing that it was told by others has it wait for longer than `most` seconds, or one gap between starts."""
+    pace, breaker, requests, tokens = control._pace, control._breaker, control._requests, control._tokens
+    control._pause_until = min(control._pause_until, now + most)
+    pace.next = min(pace.next, now + most)
+    breaker._over = min(breaker._over, now)
+    if breaker.open_since is not None:
+        breaker.open_since, breaker._look_at = min(breaker.open_since, now), min(breaker._look_at, now + most)
+    if requests:
+        requests.next = min(requests.next, now + max(most, requests.gap))
+    if tokens:
+        tokens.owe(now, most)

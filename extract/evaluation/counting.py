@@ -14,9 +14,7 @@ from extract.errors import ConfigError, InputError
 from extract.evaluation.plan import Column, Plan
 from extract.evaluation.sides import GOLD, Side
 from extract.evaluation.tree import (
-    CORRECT,
     MISSED,
-    NULL,
     SPURIOUS,
     STATES,
     WITHHELD,
@@ -174,6 +172,3 @@ def _notes(predicted: Side, gold: Side, keys: Sequence[str], status: Any, missin
     if extra:
         notes.append(f"{extra:,} records of {predicted.label} have no gold: they are not scored")
     return notes
-
-
-__all__ = ["ABSENT", "CORRECT", "NO_ROW", "NULL", "OK", "QUARANTINED", "Missing", "Scored", "score"]

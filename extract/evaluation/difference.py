@@ -16,6 +16,7 @@ from extract.evaluation.plan import Compare, make_plan
 from extract.evaluation.scoring import (
     LEVEL,
     RESAMPLES,
+    Draws,
     Evaluation,
     evaluated,
     open_predicted,
@@ -169,7 +170,7 @@ def diff(
     true = open_gold(gold, key or one.key)
     pair = [score(side, true, make_plan(side, true, compare, fields), missing) for side in (one, two)]
     left, right = _alike(*pair)
-    settings = (resamples, level, seed)
+    settings = Draws(resamples, level, seed)
     evaluations = (evaluated(one, true, left, settings), evaluated(two, true, right, settings))
     comparisons = {each.path: each for each in _comparisons(left, right, resamples, level, seed)}
     return Difference(one.label, two.label, moved, found, comparisons, evaluations, notes, level)
@@ -303,6 +304,3 @@ def _tested(one: Any, two: Any) -> tuple[int, int, float]:
 
 def _shown(change: Change) -> dict[str, Any]:
     return {"key": plain(change.key), "first": plain(change.first), "second": plain(change.second)}
-
-
-__all__ = ["Change", "Comparison", "Difference", "FieldChange", "Moved", "diff"]

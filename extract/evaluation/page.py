@@ -257,6 +257,3 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], totals: Sequence
 
 def _cells(row: Sequence[str]) -> str:
     return "".join(f"<td>{cell}</td>" for cell in row)
-
-
-__all__ = ["difference_body", "difference_page", "evaluation_body", "evaluation_page", "moved_rows"]

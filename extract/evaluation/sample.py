@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from extract.api import Result
-from extract.errors import ConfigError
+from extract.errors import ConfigError, InputError
 from extract.evaluation.calibration import RECORD, confidence_of
 from extract.evaluation.comparators import kind_of
 from extract.evaluation.kinds import Kind
@@ -195,6 +195,8 @@ def _records(run: Run, source: Any, wanted: set[str]) -> tuple[dict[str, Mapping
     keyed = open_source(given, run.side.key) if run.side.key in opened.columns else opened
     found = {key_text(record.key): record.cells for record in keyed.records() if key_text(record.key) in wanted}
     lost = len(wanted) - len(found)
+    if source is not None and wanted and not found and is_keyed:
+        raise InputError("no record of the sample is there: is it this run's source?", file=keyed.label)
     notes = [f"{lost:,} records of the sample are not in {keyed.label}"] if lost and is_keyed else []
     return found, notes
 

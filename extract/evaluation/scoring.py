@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from extract.api import Result
 from extract.errors import ConfigError, InputError
@@ -103,6 +103,14 @@ class Evaluation:
         return f"<Evaluation of {self.predicted}: F1 {f1}, {self.exact:.1%} of {self.records:,} records exact>"
 
 
+class Draws(NamedTuple):
+    """How intervals are made: draws of the rows, the share of them that an interval holds, and the seed."""
+
+    resamples: int
+    level: float
+    seed: int
+
+
 def evaluate(
     predicted: Any,
     gold: Any,
@@ -126,7 +134,9 @@ def evaluate(
     """
     refuse_settings(resamples, level)
     ours = open_predicted(predicted, key)
-    return evaluation_of(ours, open_gold(gold, key or ours.key), compare, fields, missing, (resamples, level, seed))
+    true = open_gold(gold, key or ours.key)
+    scored = score(ours, true, make_plan(ours, true, compare, fields), missing)
+    return evaluated(ours, true, scored, Draws(resamples, level, seed))
 
 
 def open_predicted(given: Any, key: str | None) -> Side:
@@ -144,22 +154,9 @@ def refuse_settings(resamples: int, level: float) -> None:
         raise ConfigError(f"resamples is {resamples}, level is {level}", hint="0 or more, and between 0 and 1")
 
 
-def evaluation_of(
-    ours: Side,
-    gold: Side,
-    compare: Compare | None,
-    fields: Collection[str],
-    missing: Missing,
-    draws: tuple[int, float, int],
-) -> Evaluation:
-    """The evaluation of one side against another."""
-    return evaluated(ours, gold, score(ours, gold, make_plan(ours, gold, compare, fields), missing), draws)
-
-
-def evaluated(ours: Side, gold: Side, scored: Scored, draws: tuple[int, float, int]) -> Evaluation:
-    """The evaluation of what was counted. `draws`: resamples, level and seed of the intervals."""
-    resamples, level, seed = draws
-    found = summary(scored, resamples, seed, level)
+def evaluated(ours: Side, gold: Side, scored: Scored, draws: Draws) -> Evaluation:
+    """The evaluation of what was counted."""
+    found = summary(scored, draws.resamples, draws.seed, draws.level)
     status = scored.status
     return Evaluation(
         ours.label,
@@ -176,9 +173,9 @@ def evaluated(ours: Side, gold: Side, scored: Scored, draws: tuple[int, float, i
         {path: confusion_of(counted) for path, counted in scored.labels.items()},
         calibrations(ours, scored),
         [*ours.notes, *scored.notes, *_odd_labels(gold, scored)],
-        level,
-        resamples,
-        seed,
+        draws.level,
+        draws.resamples,
+        draws.seed,
     )
 
 

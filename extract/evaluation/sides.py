@@ -206,7 +206,7 @@ def _key_hint(read: Read, key: str) -> str:
     only = next(iter(read.kinds), "")
     if len(read.kinds) == 1 and any(mark in only for mark in ";\t|"):
         return "its one column looks like several: the cells of a .csv are separated by commas"
-    return f"{did_you_mean(key, read.kinds, 'it has')} Another name: --key"
+    return f"{did_you_mean(key, read.kinds, 'it has')}; --key names another"
 
 
 def make_side(read: Read, key: str, **more: Any) -> Side:
@@ -251,7 +251,7 @@ def _labelled(read: Read, key: str) -> Side:
     wanted = {name: name.removeprefix(GOLD) for name in read.kinds if name.startswith(GOLD)}
     rows, lines = [], []
     for number, row in zip(read.lines, read.rows, strict=True):
-        if _is_checked(row[CHECKED], read, number):
+        if says_yes(row[CHECKED], read, number):
             rows.append({key: row[key], **{own: row[name] for name, own in wanted.items()}})
             lines.append(number)
     if not rows:
@@ -263,8 +263,9 @@ def _labelled(read: Read, key: str) -> Side:
     return make_side(nested(replace(read, kinds=kinds, rows=rows, lines=lines)), key, is_labels=True, notes=notes)
 
 
-def _is_checked(value: Any, read: Read, number: int) -> bool:
+def says_yes(value: Any, read: Read, number: int, column: str = CHECKED) -> bool:
+    """Whether a cell is ticked. Raises InputError for what is neither yes nor no."""
     word = "" if value is None else str(value).strip().casefold()
     if word not in _YES | _NO:
-        raise _misplaced(read, CHECKED, number, value, f"{value!r} says neither yes nor no: write x or nothing")
+        raise _misplaced(read, column, number, value, f"{value!r} says neither yes nor no: write x or nothing")
     return word in _YES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import Enum
@@ -95,14 +94,3 @@ def _label(text: str, start: int) -> set[str]:
     if not any(map(str.isalpha, label)) and line > low:
         label = text[text.rfind("\n", low, line - 1) + 1 or low : start]
     return set(Words(label).folded)
-
-
-class Pages:
-    """Which page a place of a text is on, where the pages' beginnings are known."""
-
-    def __init__(self, begins: Sequence[int]) -> None:
-        self._begins = list(begins)
-
-    def __call__(self, start: int) -> int | None:
-        """The page, from 1."""
-        return bisect_right(self._begins, start) or None if self._begins else None

@@ -124,6 +124,10 @@ class Journal:
         """Whether some request was refused for its schema, so that answers may stand under relaxed ones."""
         return bool(self._row("SELECT EXISTS (SELECT 1 FROM answers WHERE kind = 'schema_too_complex')")[0])
 
+    def has_stored(self, request: str) -> bool:
+        """Whether an answer stands there, damaged or not."""
+        return bool(self._row("SELECT EXISTS (SELECT 1 FROM answers WHERE request = ?)", request)[0])
+
     def result(self, call: str) -> bytes | None:
         """What a function gave back in this call, if it was made before."""
         found = self._row("SELECT body, digest FROM notes WHERE request = ? AND kind = 'result'", call)
@@ -259,7 +263,7 @@ class Journal:
         return found
 
     def _read(self, query: str, values: Sequence[str], fetch: Callable[[sqlite3.Cursor], Any]) -> Any:
-        """What is found. A statement that is still open in another thread would hold an old state of the file for all."""
+        """What is found. A statement that is open in another thread would hold an old state of the file for all."""
 
         def read() -> Any:
             with self._reading, closing(self._reader.execute(query, values)) as cursor:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ GROUP = 256  # answers in one commit at most; fewer wait in line behind a slow d
 WINDOW = 0.002  # seconds that a commit waits for more; what comes during its fsync is in the next anyway
 WINDOWS = 3  # of them at most, while CROWD entries come in each
 CROWD = 16
+AT_ONCE = 64  # callers that are told in one turn of their loop
 
 
 class Writer:
@@ -122,8 +123,11 @@ def _settle(group: Sequence[Entry], answers: Sequence[Answer | None], failure: E
             loop.call_soon_threadsafe(_resolve, settled, failure)
 
 
-def _resolve(settled: Iterable[tuple[asyncio.Future[Answer], Answer | None]], failure: ExtractError | None) -> None:
-    for done, answer in settled:
+def _resolve(settled: Sequence[tuple[asyncio.Future[Answer], Answer | None]], failure: ExtractError | None) -> None:
+    """Some in a turn of the loop: what they wake has work to do, and so have others meanwhile."""
+    if len(settled) > AT_ONCE:
+        asyncio.get_running_loop().call_soon(_resolve, settled[AT_ONCE:], failure)
+    for done, answer in settled[:AT_ONCE]:
         if done.done():  # the caller was cancelled; the answer is stored all the same
             continue
         if failure is not None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from extract.media.libraries import library
 from extract.media.part import MediaError
-from extract.media.pdfs import _LOCK, _document, _faults_told, _page
+from extract.media.pdfs import LOCK, faults_told, opened, page_of
 
 _DPI = 100
 _MOST_PIXELS = 3_000_000  # of one drawn page
@@ -44,9 +44,9 @@ class _Sign:
 
 def hidden_text(data: bytes, numbers: Sequence[int]) -> str:
     """An excerpt of what these pages (from 0) hold and do not show, "" for nothing. Raises MediaError."""
-    with _document(data) as document:
+    with opened(data) as document:
         for number in numbers:
-            with _page(document, number) as page, _LOCK, _faults_told():
+            with page_of(document, number) as page, LOCK, faults_told():
                 if found := _hidden_of(page):
                     return found[:_EXCERPT]
     return ""

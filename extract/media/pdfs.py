@@ -21,7 +21,7 @@ from extract.media.libraries import library
 from extract.media.part import MediaError
 
 RENDER_SECONDS = 30.0  # for one page; what takes longer is made to
-_LOCK = RLock()
+LOCK = RLock()
 _POINTS = 72  # in an inch
 _IDENTITY = re.compile(rb"/ID ?\[<([0-9A-Fa-f]*)><([0-9A-Fa-f]*)>\]")
 _NO_TEXT = {code: None for code in range(32) if code not in (9, 10, 13)} | {2: "-", 0xFFFE: "-"}  # hyphens at line ends
@@ -30,34 +30,34 @@ _FAULTS = (RuntimeError, ValueError, ArithmeticError, MemoryError, OSError)  # P
 
 def count_pages(data: bytes, most: int) -> int:
     """How many pages there are. Raises MediaError: broken, encrypted, or more than `most`."""
-    with _document(data) as document:
-        with _LOCK:
+    with opened(data) as document:
+        with LOCK:
             count = len(document)
         if count > most:
             raise MediaError("media.pages", f"{count:,} pages, the limit is {most:,}")
         for number in range(count):
-            with _page(document, number):
+            with page_of(document, number):
                 pass
         return count
 
 
 def page_image(data: bytes, number: int, *, dpi: int, max_pixels: int, seconds: float = RENDER_SECONDS) -> bytes:
     """A page (from 0), with what its form fields hold, as PNG. Raises MediaError."""
-    with _document(data, forms=True) as document, _page(document, number) as page, _LOCK:
+    with opened(data, forms=True) as document, page_of(document, number) as page, LOCK:
         picture = _rendered(document, page, _scale(page, dpi, max_pixels), time.monotonic() + seconds)
     return as_png(picture)
 
 
 def page_texts(data: bytes, numbers: Sequence[int]) -> list[str]:
     """The text of these pages (from 0), in the order of the file, with what form fields hold. Raises MediaError."""
-    with _document(data, forms=True) as document:
+    with opened(data, forms=True) as document:
         return [_text_of(document, number) for number in numbers]
 
 
 def cut(data: bytes, numbers: Sequence[int]) -> bytes:
     """A PDF of these pages (from 0) alone; the same pages give the same bytes. Raises MediaError."""
     out = io.BytesIO()
-    with _document(data) as document, _LOCK, _faults_told():
+    with opened(data) as document, LOCK, faults_told():
         fresh = library("pypdfium2").PdfDocument.new()
         try:
             fresh.import_pages(document, list(numbers))
@@ -68,36 +68,39 @@ def cut(data: bytes, numbers: Sequence[int]) -> bytes:
 
 
 @contextmanager
-def _document(data: bytes, *, forms: bool = False) -> Iterator[Any]:
+def opened(data: bytes, *, forms: bool = False) -> Iterator[Any]:
+    """The document; `forms`: with what its form fields hold. Raises MediaError."""
     pdfium = library("pypdfium2")
-    with _LOCK:
+    with LOCK:
         try:
             document = pdfium.PdfDocument(data)
         except pdfium.PdfiumError as error:
             raise _refusal(error) from error
         if forms:
-            with _faults_told():
+            with faults_told():
                 document.init_forms()
     try:
         yield document
     finally:
-        with _LOCK:
+        with LOCK:
             document.close()
 
 
 @contextmanager
-def _page(document: Any, number: int) -> Iterator[Any]:
-    with _LOCK, _faults_told():
+def page_of(document: Any, number: int) -> Iterator[Any]:
+    """A page, from 0. Raises MediaError."""
+    with LOCK, faults_told():
         page = document[number]
     try:
         yield page
     finally:
-        with _LOCK:
+        with LOCK:
             page.close()
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
+def faults_told() -> Iterator[None]:
+    """Whatever PDFium raises is a MediaError."""
     try:
         yield
     except _FAULTS as error:
@@ -112,7 +115,7 @@ def _refusal(error: Any) -> MediaError:
 
 def _scale(page: Any, dpi: int, max_pixels: int) -> float:
     """Pixels for each point, fewer than asked when the page would have too many."""
-    with _faults_told():
+    with faults_told():
         width, height = page.get_size()
         wanted = dpi / _POINTS
         if not (width > 0 and height > 0):
@@ -128,7 +131,7 @@ def _scale(page: Any, dpi: int, max_pixels: int) -> float:
 def _rendered(document: Any, page: Any, scale: float, deadline: float) -> Any:
     """The page as a picture in memory; drawing stops at the deadline."""
     pdfium, raw = library("pypdfium2"), library("pypdfium2.raw")
-    with _faults_told():
+    with faults_told():
         width, height = (max(1, ceil(side * scale)) for side in page.get_size())
         bitmap = pdfium.PdfBitmap.new_native(width, height, format=raw.FPDFBitmap_BGR)
         try:
@@ -152,9 +155,9 @@ def _rendered(document: Any, page: Any, scale: float, deadline: float) -> Any:
 
 def _text_of(document: Any, number: int) -> str:
     if document.formenv:
-        with _page(document, number) as page, _LOCK, _faults_told():
+        with page_of(document, number) as page, LOCK, faults_told():
             page.flatten()  # in memory: what the fields hold becomes text of the page
-    with _page(document, number) as page, _LOCK, _faults_told():
+    with page_of(document, number) as page, LOCK, faults_told():
         words = page.get_textpage()
         try:
             text = str(words.get_text_bounded())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from extract.errors import ConfigError
-from extract.records import Record
+from extract.records import Record, texts_in
 from extract.redaction.kinds import KINDS, Spans
 from extract.redaction.linear import occurrences, searcher
 from extract.redaction.placeholders import LITERAL, Placeholders, Restored
@@ -68,7 +68,7 @@ class Masks:
         self._places: dict[str, list[tuple[int, int, str]]] = {}  # of each text of a cell
         self._cells = {name: record[name] for name in redactor.columns if name in record}
         for cell in self._cells.values():
-            for text in _texts_of(cell):
+            for text in texts_in(cell, numbers=True):
                 found = self._places[text] = redactor.found(text)
                 for start, end, kind in found:
                     self._placeholder(kind, text[start:end])
@@ -149,8 +149,8 @@ class Masks:
     @property
     def _folded(self) -> tuple[str, str, list[str]]:
         """The cells as they are shown, as they are, and the values that are masked, without their signs."""
-        shown = " ".join(text for name in self._cells for text in _texts_of(self.record[name]))
-        whole = " ".join(text for cell in self._cells.values() for text in _texts_of(cell))
+        shown = " ".join(text for name in self._cells for text in texts_in(self.record[name], numbers=True))
+        whole = " ".join(text for cell in self._cells.values() for text in texts_in(cell, numbers=True))
         return shown, whole, [_bare(value) for value in self._names]
 
     def _placeholder(self, kind: str, value: str) -> str:
@@ -248,20 +248,6 @@ def _inline(pattern: re.Pattern[str]) -> str:
         raise ConfigError(f"redact: {pattern.pattern[:80]!r} is verbose", hint="write it without blanks and comments")
     flags = "".join(letter for flag, letter in known.items() if pattern.flags & flag)
     return f"(?{flags}){pattern.pattern}" if flags else pattern.pattern
-
-
-def _texts_of(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield str(value)
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _texts_of(name)
-            yield from _texts_of(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts_of(item)
 
 
 def _bare(text: str) -> str:

@@ -119,7 +119,7 @@ class Planner:
             part = Part(names, wires)
             root = root_of(part.schema_of(self.build.schema))
             part = replace(part, root=root, mend_json=self.judge.mend_json)
-            found = part, part.builder_of(self.build)
+            found = part, _without_examples(part.builder_of(self.build))
             if len(self._builders) < MAX_BUILDERS:
                 self._builders[wires] = found
         return found
@@ -151,6 +151,12 @@ class Planner:
         if name in self._wires.values() and (issue.stage == "schema" or name not in self._wires):
             return name
         return self._wires.get(name)
+
+
+def _without_examples(build: RequestBuilder) -> RequestBuilder:
+    """The answer that is shown has the form already: examples would cost more than all the rest, and with them goes the
+    narrowing of labels to theirs, which may be what was wrong."""
+    return replace(build, prompt=replace(build.prompt, examples=(), nearest=None, narrow=()))
 
 
 def is_mendable(issue: Issue) -> bool:

@@ -34,6 +34,7 @@ class Workshop:
     allowance: Allowance
     is_stored: Stored
     is_low: Callable[[Outcome], bool] | None = None  # of a record that passed: whether another model is to be asked
+    known_as: str = ""  # the name of the first model, where requests without a name go to another
 
     def noted(self, outcome: Outcome) -> Outcome:
         """An outcome that needs no mending, with what it took."""
@@ -82,7 +83,7 @@ class _Work:
             if plan is None or plan.request.hash in self.asked:
                 return True
             grown += plan.kind == "room"
-            request = replace(plan.request, tier=tier.name if tier is not self.shop.tiers[0] else "")
+            request = replace(plan.request, tier=tier.name if tier is not self.shop.tiers[0] else self.shop.known_as)
             piece, is_stopped = await self._paid(request, tier)
             if piece is None or piece.completion is None:
                 return not is_stopped

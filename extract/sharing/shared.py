@@ -7,13 +7,13 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from extract.config import Limits, Model
-from extract.control import Answered, Controller, End, Ticket, Verdict
+from extract.control import Answered, Controller, End, Ticket, Verdict, bound
 from extract.disk import told
 from extract.errors import ConfigError, RunStopped
 from extract.sharing import turns
@@ -27,6 +27,7 @@ LOOK = 0.5  # seconds to look whether the others live
 OLD = 600.0  # seconds without a call, after which what was learned of the endpoint is forgotten
 JOIN, LEAVE = 10.0, 1.0  # seconds to wait for a turn,
 HELD_UP = 60.0  # and during the run, where nothing else has to wait for it
+LEEWAY = 60.0  # seconds that all may wait besides what a server asks for: spread, grace, looks in an outage
 _NAP, _LONGEST_NAP = 0.001, 0.05  # seconds until the next try
 
 
@@ -48,9 +49,13 @@ def joined(
     model: Model,
     max_retry_after: float,
     clock: Callable[[], float] | None = None,
+    others: Iterable[Model] = (),
 ) -> Iterator[Shared]:
-    """Share these limits with all that name this file, until the end. Raises ConfigError."""
-    shared = Shared(path, limits, model, max_retry_after, clock or _clock())
+    """Share these limits with all that name this file, until the end. `others`: models besides the first.
+
+    Raises ConfigError.
+    """
+    shared = Shared(path, limits, (model, *others), max_retry_after, clock or _clock())
     try:
         yield shared
     finally:
@@ -61,11 +66,11 @@ class Shared:
     """One process's part. What asks for a turn belongs between `turn` and `end_turn`."""
 
     def __init__(
-        self, path: Path, limits: Limits, model: Model, max_retry_after: float, clock: Callable[[], float]
+        self, path: Path, limits: Limits, models: Iterable[Model], max_retry_after: float, clock: Callable[[], float]
     ) -> None:
         self.clock = clock
         self._path = path
-        self._knows_prices = model.cost_usd(1, 1) is not None
+        self._knows_prices = all(model.cost_usd(1, 1) is not None for model in models)
         self._state = State(limits, clock())
         self._number = 0  # of the change that is known
         self._ended: list[_Ended] = []
@@ -114,11 +119,6 @@ class Shared:
         self._place.number = float(self._free_place())
         state.add(self._place)
         self._heed_rules(now)
-        if state.stated["max_cost_usd"] < math.inf and not self._knows_prices:
-            raise ConfigError(
-                f"{self._path}: another process caps the cost, and this one knows no prices",
-                hint="set model.input_usd_per_million and model.output_usd_per_million",
-            )
         self._write(now)
 
     def _free_place(self) -> int:
@@ -210,6 +210,7 @@ class Shared:
             self._state.take(self._file.read(number))
         except ValueError as error:
             raise self._file.wrong("it is damaged") from error
+        bound(self._state.control, self.clock(), self._place.max_retry_after + LEEWAY)
         self._number = number
         return True
 
@@ -227,9 +228,14 @@ class Shared:
                 self._is_changed = True
 
     def _heed_rules(self, now: float) -> None:
-        """The smallest of what is stated holds, and it is said."""
+        """The smallest of what is stated holds, and it is said. Raises ConfigError for a cap that cannot be kept."""
         if not self._state.heed_rules(now):
             return
+        if self._state.stated["max_cost_usd"] < math.inf and not self._knows_prices:
+            raise ConfigError(
+                f"{self._path}: another process caps the cost, and this one knows no prices",
+                hint="set model.input_usd_per_million and model.output_usd_per_million, of each model",
+            )
         for name, value in self._state.stated.items():
             own = getattr(self._place, name)
             if value < own and self._said.get(name) != value:

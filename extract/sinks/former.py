@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,12 @@ def quarantined(writer: ShardWriter) -> Iterator[Quarantined]:
     for part in _parts(writer.root / QUARANTINE, writer.format):
         table = _read(part, _OF_QUARANTINE, writer)
         for cells in table.to_pylist():
-            yield Quarantined(cells["key"], cells["reason"], tuple((cells["request"] or "").split()), cells)
+            yield quarantined_row(cells)
+
+
+def quarantined_row(cells: Mapping[str, Any]) -> Quarantined:
+    """A row of the quarantine as it was read."""
+    return Quarantined(cells["key"], cells["reason"], tuple((cells["request"] or "").split()), dict(cells))
 
 
 def requests_of_rows(writer: ShardWriter) -> Iterator[str]:

@@ -36,6 +36,7 @@ _HALF = f".{MANIFEST}{TEMP_SUFFIX}"  # the first manifest of a run whose journal
 _OWN = (TABLE, QUARANTINE)  # folders of every run
 _CHILD = re.compile(rf"{TABLE}\.[^/\0]+")
 _PART = re.compile(r"\.?part-\d{5,}\.(parquet|csv)(\.tmp)?")
+_COUNTS = ("ok", "quarantined", "unanswered", "human")  # of a shard
 _NEEDED = {"fingerprints", "shards", "complete", "table_format"}  # what a run reads of a manifest
 
 
@@ -241,7 +242,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     path = root / MANIFEST
     try:
         found = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path} cannot be read: {error}", hint="remove it to make the tables anew") from error
@@ -260,7 +261,7 @@ def _is_sound(manifest: Mapping[str, Any]) -> bool:
     return (
         isinstance(shards, list)
         and all(isinstance(shard, dict) and set(shard) <= names for shard in shards)
-        and all(isinstance(shard.get(name, 0), int) for shard in shards for name in ("ok", "quarantined", "unanswered", "human"))
+        and all(isinstance(shard.get(name, 0), int) for shard in shards for name in _COUNTS)
         and manifest.get("table_format") in ("parquet", "csv")
         and isinstance(manifest.get("format", 0), int)
         and _are_folders(manifest.get("folders", list(_OWN)))

@@ -89,36 +89,42 @@ class Source:
 
     def records(self) -> Iterator[Record]:
         """The records in order. Raises InputError for a null key."""
-        for position, row in enumerate(islice(self.rows, self.limit)):
-            yield Record(self._key_of(row, position), position, row.values, row.line, row.problem)
+        return (_record(*found) for found in self._keyed())
 
     def scan(self) -> Scan:
         """Read everything once. Raises InputError for an empty source, null and duplicate keys."""
         digest = self._digest()
         seen = array("q")  # eight bytes a key: a set of the keys themselves would grow with the file
-        count = 0
-        for record in self.records():
-            count += 1
-            digest.update(self._content(record))
+        position = -1
+        for position, key, row in self._keyed():  # the last position is the count
+            digest.update(self._content(position, key, row))
             if self.key is not None:
-                seen.append(hash(record.key))
-        if count == 0:
+                seen.append(hash(key))
+        if position < 0:
             raise InputError("there are no records, only column names", file=self.label, line=2)
         self._refuse_duplicates(seen)
-        return Scan(count, digest.hexdigest())
+        return Scan(position + 1, digest.hexdigest())
 
-    def records_of(self, scan: Scan) -> Iterator[Record]:
-        """The records once more. Raises InputError at their end when they are not those that were scanned."""
+    def records_of(self, scan: Scan, start: int = 0) -> Iterator[Record]:
+        """The records from this position on once more.
+
+        Raises InputError at their end when all records, those before it too, are not those that were scanned.
+        """
         digest = self._digest()
-        for record in self.records():
-            digest.update(self._content(record))
-            yield record
+        for position, key, row in self._keyed():
+            digest.update(self._content(position, key, row))
+            if position >= start:
+                yield _record(position, key, row)
         if digest.hexdigest() != scan.fingerprint:
             raise InputError("the source has changed while it was read", file=self.label, hint="run again")
 
-    def _content(self, record: Record) -> bytes:
-        cells = repr((record.key, record.cells)).encode("utf-8", "surrogatepass")
-        return cells + self.also(record).encode() if self.also else cells
+    def _keyed(self) -> Iterator[tuple[int, Key, Row]]:
+        for position, row in enumerate(islice(self.rows, self.limit)):
+            yield position, self._key_of(row, position), row
+
+    def _content(self, position: int, key: Key, row: Row) -> bytes:
+        cells = repr((key, row.values)).encode("utf-8", "surrogatepass")
+        return cells + self.also(_record(position, key, row)).encode() if self.also else cells
 
     def _digest(self) -> hashlib.blake2b:
         return hashlib.blake2b(repr((self.columns, self.key)).encode("utf-8", "surrogatepass"), digest_size=16)
@@ -151,6 +157,10 @@ class Source:
                 message = f"the key {record.key!r} comes twice, first at line {first[record.key]}"
                 raise InputError(message, file=self.label, line=line, column=self.key, value=record.key)
             first[record.key] = line
+
+
+def _record(position: int, key: Key, row: Row) -> Record:
+    return Record(key, position, row.values, row.line, row.problem)
 
 
 def open_source(source: Any, key: str | None = None, limit: int | None = None) -> Source:

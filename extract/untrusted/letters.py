@@ -42,11 +42,11 @@ def odd_letters(text: str) -> Iterator[tuple[str, str, str]]:
     """Kind, what was found, and an excerpt, for each trick; at most one of a kind."""
     if text.isascii():
         return
-    if (runs := _RUNS.findall(text)) or len(_WITHIN.findall(text)) >= _FEWEST_WITHIN:
-        count = sum(map(len, runs)) + len("".join(_WITHIN.findall(text)))
+    if _RUNS.search(text) or len(_WITHIN.findall(text)) >= _FEWEST_WITHIN:
+        places = {at for found in (*_RUNS.finditer(text), *_WITHIN.finditer(text)) for at in range(*found.span())}
         yield (
             "zero_width",
-            f"{count} characters that cannot be seen",
+            f"{len(places)} characters that cannot be seen",
             _excerpt(_RUNS.search(text) or _WITHIN.search(text)),
         )
     if found := _OVERRIDES.search(text) or (not _RIGHT_TO_LEFT.search(text) and _TURNED.search(text)):

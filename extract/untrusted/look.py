@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from extract.records import texts_in
 from extract.untrusted.letters import odd_letters
 from extract.untrusted.phrases import speaking
 
@@ -47,18 +48,5 @@ def in_text(text: str, where: str = "") -> Iterator[Finding]:
 def in_cells(cells: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Finding]:
     """What is found in the texts of these columns, within lists and objects too."""
     for column in columns:
-        for text in texts_of(cells.get(column)):
+        for text in texts_in(cells.get(column)):
             yield from in_text(text, column)
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """The texts of a cell, keys of objects included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from texts_of(name)
-            yield from texts_of(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from texts_of(item)

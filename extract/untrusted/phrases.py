@@ -10,7 +10,9 @@ import base64
 import binascii
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote
 
 from extract.untrusted.letters import folded, hidden_tags
@@ -41,10 +43,25 @@ _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2}[\w .,!?-]{0,3}){8,2000}")
 _ENTITIES = re.compile(r"(?:&#x?[0-9A-Fa-f]{2,6};[\w .,!?-]{0,3}){8,2000}")
 
 
-_ORDERS = [
-    (folded(each.verbs).split("|"), folded(each.objects).split("|"), [re.compile(folded(one)) for one in each.phrases])
-    for each in ORDERS
-]
+@dataclass(frozen=True)
+class _Phrases:
+    """The orders of one language, folded: words of which one of each kind must be there before a pattern is tried."""
+
+    verbs: Sequence[str]
+    objects: Sequence[str]
+    patterns: Sequence[re.Pattern[str]]
+
+
+@cache  # and not at import: most runs look at nothing
+def _phrases() -> list[_Phrases]:
+    return [
+        _Phrases(
+            folded(each.verbs).split("|"),
+            folded(each.objects).split("|"),
+            [re.compile(folded(phrase)) for phrase in each.phrases],
+        )
+        for each in ORDERS
+    ]
 
 
 def speaking(text: str) -> Iterator[tuple[str, str, str]]:
@@ -63,10 +80,10 @@ def speaking(text: str) -> Iterator[tuple[str, str, str]]:
 def _order_in(plain: str) -> str:
     """The first phrase of a folded text, "" for none."""
     line = " ".join(plain.split())
-    for verbs, objects, patterns in _ORDERS:
-        if not (any(word in line for word in verbs) and any(word in line for word in objects)):
+    for each in _phrases():
+        if not (any(word in line for word in each.verbs) and any(word in line for word in each.objects)):
             continue
-        for pattern in patterns:
+        for pattern in each.patterns:
             if match := pattern.search(line):
                 return match[0][:_EXCERPT]
     return ""

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 import extract
 from extract import ConfigError, Endpoint, Issue, Result, RunStopped, checks
 from extract.cli import main
-from extract.pipeline import prepare
+from extract.preparing import prepare
 from extract.records import Completion, Outcome, Record, Usage
 from extract.schema import compile_schema
 from extract.sources import open_source

@@ -96,7 +96,7 @@ def test_a_finding_says_what_and_where() -> None:
     assert ("unique(name)", "table.unique", "reject", False) == (
         *(finding.name, finding.code, finding.severity, finding.passed),
     )
-    assert "1 values of name come more than once: 'x' in rows 'k0', 'k2', 'k3' and 1 more" == finding.message
+    assert "1 value of name comes more than once: 'x' in rows 'k0', 'k2', 'k3' and 1 more" == finding.message
     assert (("k0", "k2", "k3", "k4"), ()) == (finding.keys, finding.culprits)
     assert finding.fails_run
     assert not ask(tables.unique("name", severity="warn"), [{"name": "x"}] * 2).fails_run

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import extract
-from extract import cli
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.commands import Run, console
 
 
 @pytest.fixture
 def run(papers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Call the command line in the folder of the runs: (exit code, stdout, stderr)."""
     monkeypatch.chdir(papers)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["extract", *arguments])
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return console(monkeypatch, capsys)
 
 
 def test_eval_prints_a_table(run: Run) -> None:

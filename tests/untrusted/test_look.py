@@ -184,3 +184,10 @@ def test_of_naughty_strings_only_those_are_flagged_that_hide_something() -> None
         len(texts),
         sorted(kinds for kinds in found if kinds),
     )
+
+
+@pytest.mark.parametrize(("text", "number"), [("Tot\u200b\u200b\u200bal", 3), ("T\u200bot\u200bal", 2)])
+def test_unseen_characters_are_counted_once(text: str, number: int) -> None:
+    """Also where several in a row stand within a word."""
+    [finding] = in_text(text)
+    assert f"{number} characters that cannot be seen" in finding.message

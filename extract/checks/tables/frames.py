@@ -41,7 +41,7 @@ def pandera(
         found = _Failures(rows.key)
         tables = rows.shards()
         for table in tables if by_shard else [pa.concat_tables(tables)]:
-            frame = frame_of(table)
+            frame = frame_of(table.select([name for name in table.column_names if not name.startswith("_")]))
             try:
                 schema.validate(frame, lazy=True)
             except errors.SchemaErrors as error:
@@ -58,11 +58,10 @@ def pandera(
 
 
 def frame_of(table: pa.Table) -> Any:
-    """The rows as a DataFrame, without what is about the call; numbers and booleans with nulls keep their kind."""
+    """The rows as a DataFrame; whole numbers and booleans with nulls keep their kind (Int64, boolean)."""
     import pandas as pd
 
     kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    table = table.select([column for column in table.column_names if not column.startswith("_")])
     frame = table.to_pandas()
     for column in table.column_names:
         if table[column].null_count and table[column].type in kinds:

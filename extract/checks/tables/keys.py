@@ -55,7 +55,8 @@ def unique(*fields: str, name: str | None = None, severity: Severity = "reject",
                 if value in examples and len(examples[value]) <= MAX_CULPRITS:
                     examples[value].append(place)
         said = "; ".join(f"{_said(value)} in {_rows_said(found)}" for value, found in examples.items())
-        return Verdict(f"{len(doubled):,} values of {what} come more than once: {said}", tuple(places), failing)
+        many = f"1 value of {what} comes" if len(doubled) == 1 else f"{len(doubled):,} values of {what} come"
+        return Verdict(f"{many} more than once: {said}", tuple(places), failing)
 
     return TableCheck(code, called, fields, judge, (), severity, repair)
 
@@ -116,7 +117,7 @@ def foreign_key(
             known = {alike(value) for _, value in rows.values(to)}
             for place, value in rows.values(field):
                 found.look(place, value, alike(value) in known)
-        return found.verdict(f"of {field} are not in {to}{' of the same record' if within_record else ''}")
+        return found.verdict(field, f"in {to}{' of the same record' if within_record else ''}")
 
     settings = (within_record,)
     return TableCheck(code, called, (field, to), judge, settings, severity, repair)
@@ -143,7 +144,8 @@ class _Dangling:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{shown(value)} in row {place[0]!r}")
 
-    def verdict(self, what: str) -> Verdict:
+    def verdict(self, field: str, where: str) -> Verdict:
         if not self.count:
             return Verdict()
-        return Verdict(f"{self.count:,} values {what}: {'; '.join(self.examples)}", tuple(self.places), self.rows)
+        said = f"1 value of {field} is" if self.count == 1 else f"{self.count:,} values of {field} are"
+        return Verdict(f"{said} not {where}: {'; '.join(self.examples)}", tuple(self.places), self.rows)

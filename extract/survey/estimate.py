@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.config import Model
-from extract.forecast import FEWEST, LEVEL, Interval, Rest, predicted
-from extract.prices import cost_of
+from extract.prices import cost_of, unpriced
 from extract.records import Usage
+from extract.survey.forecast import FEWEST, LEVEL, Interval, Rest, predicted
 
 LEAST_INPUT, MOST_INPUT = 0.3, 1.5  # tokens for each that is guessed, while no answer tells: docs/cost.md says why
 BYTES_PER_TOKEN = 6  # of the shortest answer that fits the schema
@@ -104,10 +104,10 @@ def _least_of(kinds: Any, node: dict[str, Any], depth: int) -> int:
     return 2 if kinds in ("string", "array", "object") else 1
 
 
-def lines_of(estimate: dict[str, Any]) -> list[str]:
+def lines_of(estimate: dict[str, Any], endpoint: str) -> list[str]:
     """An estimate, as JSON data, for people."""
     given, made, cost = estimate["input_tokens"], estimate["output_tokens"], estimate["cost_usd"]
-    unknown = "cost unknown: the model has no prices set"
+    unknown = unpriced(endpoint)
     if not estimate["answers"]:
         said = f"between {_span(given, ',.0f')} input tokens, between {_span(made, ',.0f')} output tokens"
         return [f"{said}: no answers tell yet", f"between {_span(cost, '.4f')} USD" if cost else unknown]
