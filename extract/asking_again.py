@@ -28,7 +28,7 @@ from extract.job import Job, running
 from extract.journal import COMPLETION, Instead, Journal
 from extract.pipeline import Prepared
 from extract.prices import cost_of
-from extract.records import ChatRequest, Completion, Issue, Key, Outcome, Record
+from extract.records import ChatRequest, Completion, Issue, Key, Outcome, Record, Usage
 from extract.repair import Workshop
 from extract.report import OnProgress, Report, Tally
 from extract.runner import NoAnswer, Runner, completion_of
@@ -99,8 +99,7 @@ class Redrive:
             if is_done:
                 self.mended = before - _count(self.out)
                 return self._job.report(tally_of(self.scan, shards_of(self.out)), None)
-            before = _count(self.out)
-            mark = self._mark()
+            before, mark = _count(self.out), self._mark()
             if mark is not None and mark["state"] != "asking":
                 report = await self._derived_only(directory, mark)
                 if mark["state"] == "deriving" and mark["wanted"] == self.wanted.as_dict():
@@ -146,7 +145,7 @@ class Redrive:
     def _is_done(self) -> bool:
         """Whether this redrive was killed over putting its tables in place: whoever takes the directory ends that."""
         waiting, mark = read_manifest(self.out / NEXT) or {"complete": False}, self._mark() or {"state": ""}
-        return waiting["complete"] and mark["state"] == "deriving" and mark["wanted"] == self.wanted.as_dict()
+        return bool(waiting["complete"]) and mark == {**mark, "state": "deriving", "wanted": self.wanted.as_dict()}
 
     def _mark(self) -> dict[str, Any] | None:
         """What an unfinished redrive of these tables has left."""
@@ -275,8 +274,8 @@ class Redrive:
         if answer is None or answer.kind != COMPLETION:
             return None
         completion = completion_of(answer)
-        usage = completion.usage + completion.research.usage if with_research else completion.usage
-        return cost_of(self.asked.pipeline.model, usage)
+        research = completion.research.usage if with_research else Usage()
+        return cost_of(self.asked.pipeline.model, completion.usage + research)
 
     async def _derive(self, shelf: Shelf, journal: Journal) -> Report:
         """The tables anew, with nothing asked: who has no answer keeps the row that is there."""
@@ -368,7 +367,7 @@ class Deriver(Runner):
 
     def _is_anew(self, row: Quarantined) -> bool:
         """Whether it was answered anew, though perhaps not as often as was wanted."""
-        return any(self.journal.answered_by(request) != request for request in row.requests[:1])
+        return any(self.journal.answered_by(name) != name for name in row.requests[:1])
 
     async def _ask_once(self, request: ChatRequest) -> NoAnswer:
         if request.hash not in self.never:

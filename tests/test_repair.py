@@ -80,8 +80,8 @@ def test_fields_are_asked_for_without_the_examples_but_the_whole_record_with_the
     ]
     prompt = extract.Prompt(system="Read the bill.", user="{{ text }}", examples=examples, nearest=1)
     answers = ["no record", {**GOOD, "total": -1}, {"total": 12.5}]
-    replies = [reply(answer) for answer in answers]
-    with ScriptedServer(lambda call, script=iter(replies): next(script)) as server:
+    script = iter([reply(answer) for answer in answers])
+    with ScriptedServer(lambda call: next(script)) as server:
         pipeline = Pipeline(name="bills", schema=Bill, prompt=prompt, retry=NO_WAIT, repair=Repair(max_repairs=2))
         source = pd.DataFrame({"text": ["ACME, TOTAL 12.50"]})
         result = extract.run(pipeline, source, out=tmp_path / "out", endpoint=server.endpoint())
