@@ -118,12 +118,13 @@ _NUMBERED = r"(rechnung|invoice|facture|beleg|re)[\w-]*[\s.-]*(nr|no|num|n°|#|:
 _DATED = r"(rechnungs?-?|invoice |beleg-?|ausstellungs)?(datum|date)|\bvom\b|issued|\ble\b"
 _OTHER_DATE = re.compile(r"liefer|leist|bestell|deliv", re.IGNORECASE)
 _BUYER = r"käufer|kunde|empfänger|bill to|client|acheteur|destinataire|buyer|customer|herr|frau|firma"
+_SIGNS = {"EUR": r"€|\bEUR", "CHF": r"\bCHF|\bFr\.", "USD": r"\$|\bUSD", "GBP": r"£|\bGBP"}
 _SELLER = r"verkäufer|lieferant|seller|vendeur|fournisseur|absender|supplier"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The number and the date stand behind the words for them; parties stand together, each behind its word."""
+    """Number and date stand behind the words for them, so do parties; the currency has its sign."""
 
     def __call__(self, value: Any, record: Record) -> Iterator[Issue]:
         text = str(record["text"])
@@ -136,6 +137,8 @@ class Labelled:
         ]
         if not any(re.search(_DATED, label, re.IGNORECASE) for label in labels):
             yield opposed("issue_date", str(value.issue_date), "no word for it stands before")
+        if not re.search(_SIGNS[value.currency], text):
+            yield opposed("currency", value.currency, "the text has no sign of it")
         for field, words in (("seller", _SELLER), ("buyer", _BUYER)):
             yield from _of_party(field, getattr(value, field), words, text)
         if value.seller.name == value.buyer.name:

@@ -147,7 +147,7 @@ class Invoice(BaseModel):
     seller: Party
     buyer: Party
     taxes: list[Tax] = Field(max_length=4, description="One entry for each VAT rate")
-    lines: list[Line] = Field(max_length=20)
+    lines: list[Line] = Field(max_length=12)
 
 
 MODELS: dict[str, type[BaseModel]] = {
