@@ -422,8 +422,8 @@ def test_an_error_whose_body_breaks_off_is_told_by_what_came() -> None:
     body = b'{"error": {"code": "insufficient_quota", "message": "no"}}'
     error = refused(head("application/json", 402, length=1000), body, 0.05, end="reset", key=KEY)
     assert (402, ErrorClass.BALANCE) == (error.status, error.kind)
-    error = refused(head("application/json", 402, length=1000), 0.05, end="reset")
-    assert APIConnectionError is type(error)
+    error = refused(head("application/json", 402, length=1000), 0.05, end="reset")  # and nothing else came
+    assert (402, ErrorClass.BALANCE, False) == (error.status, error.kind, error.may_be_billed)
 
 
 def test_a_ping_by_name_is_no_chunk() -> None:
