@@ -8,6 +8,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def test_an_earlier_run_must_be_there(tmp_path: Path) -> None:
 
 def test_a_pandera_schema() -> None:
     """Rows are named; columns about the call are left out, so that a strict schema can be written."""
-    pa_ = pytest.importorskip("pandera.pandas")
+    pa_ = import_module("pandera.pandas")
     columns = {
         "id": pa_.Column(str, unique=True),
         "name": pa_.Column(str, pa_.Check.isin(["x", "y"]), nullable=True),
@@ -316,7 +317,7 @@ def test_a_pandera_schema() -> None:
 
 def test_a_pandera_model() -> None:
     """A class too; a change of it is another fingerprint."""
-    pa_ = pytest.importorskip("pandera.pandas")
+    pa_ = import_module("pandera.pandas")
 
     class Bills(pa_.DataFrameModel):  # type: ignore[misc]  # found at run time
         name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ FRENCH = "La facture a été payée à temps et les marchandises ont été livr�
 @pytest.mark.parametrize(("text", "language"), [(ENGLISH, "en"), (GERMAN, "de"), (FRENCH, "fr")])
 def test_languages_are_told_apart(text: str, language: str) -> None:
     """Only a text that is surely in another language is found; it is a warning."""
-    pytest.importorskip("py3langid")
+    import_module("py3langid")
     assert [] == found(checks.language("text", language), Item(text=text))
     assert [] == found(checks.language("text", "es", language), Item(text=text))
     (issue,) = found(checks.language("text", "es", "it"), Item(text=text))
@@ -93,13 +94,13 @@ def test_languages_are_told_apart(text: str, language: str) -> None:
 )
 def test_what_cannot_be_told_passes(text: Any) -> None:
     """Few letters, none, odd ones."""
-    pytest.importorskip("py3langid")
+    import_module("py3langid")
     assert [] == found(checks.language("text", "cy"), Item(text=text))
 
 
 def test_hostile_texts_for_a_language() -> None:
     """Only the beginning of a long text is looked at."""
-    pytest.importorskip("py3langid")
+    import_module("py3langid")
     began = time.process_time()
     assert ["$.text"] == paths(checks.language("text", "en"), Item(text=GERMAN * 20_000))
     paths(checks.language("text", "en"), Item(text="a" * 10**6))
@@ -107,7 +108,7 @@ def test_hostile_texts_for_a_language() -> None:
 
 
 def test_settings_of_languages_are_checked_before_a_run() -> None:
-    pytest.importorskip("py3langid")
+    import_module("py3langid")
     check = checks.language("text", "xx")
     assert check.prepare is not None
     with pytest.raises(ConfigError, match="no language"):

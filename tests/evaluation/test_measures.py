@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from importlib import import_module
 from itertools import permutations
 from typing import Any
 
@@ -95,7 +96,7 @@ def labelled(count: int, seed: int) -> tuple[list[Any], list[Any]]:
 
 def test_labels_agree_with_scikit_learn() -> None:
     """The field's figures are micro averages over the labels without null; each label's own; the matrix."""
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = import_module("sklearn.metrics")
     gold, said = labelled(400, 1)
     found = evaluate(frame(said), frame(gold), compare={"word": "enum"})
     true, given_ = ([str(label) for label in side] for side in (gold, said))
@@ -121,7 +122,7 @@ def frame(values: list[Any]) -> pd.DataFrame:
 
 def test_the_draws_are_those_of_a_plain_bootstrap() -> None:
     """The vectorised intervals are those of drawing rows one sample after another and scoring each."""
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = import_module("sklearn.metrics")
     gold, said = labelled(80, 2)
     found = evaluate(frame(said), frame(gold), resamples=200, seed=7)
     draws = np.random.default_rng(7).integers(0, 80, (200, 80))
@@ -278,7 +279,7 @@ def test_a_long_list_is_no_wait() -> None:
 
 def test_calibration_agrees_with_scikit_learn() -> None:
     """Bins, Brier score; ECE from the bins by its definition."""
-    metrics, curve = pytest.importorskip("sklearn.metrics"), pytest.importorskip("sklearn.calibration")
+    metrics, curve = import_module("sklearn.metrics"), import_module("sklearn.calibration")
     chance = random.Random(5)
     pairs = [(value, chance.random() < value * 0.8) for value in (chance.random() for _ in range(500))]
     found = calibration("c", pairs)

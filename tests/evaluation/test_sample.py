@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_prefilled_and_checked_labels_are_the_predictions(papers: Path, tmp_path
 def mark(path: Path, number: int, **cells: str) -> list[str]:
     """Check the first rows, as a spreadsheet would save them, and write `cells` into the first; their status."""
     if path.suffix == ".xlsx":
-        book = pytest.importorskip("openpyxl").load_workbook(path)
+        book = import_module("openpyxl").load_workbook(path)
         sheet = book.active
         names = [cell.value for cell in sheet[1]]
         for row in range(2, number + 2):
@@ -226,7 +227,7 @@ def test_texts_are_no_formulas_and_come_back_as_they_were(tmp_path: Path, ending
     path = tmp_path / f"labels{ending}"
     draw_sample(tmp_path / "run", 99, prefill=True, source=frame).write(path)
     if ending == ".xlsx":
-        sheet = pytest.importorskip("openpyxl").load_workbook(path).active
+        sheet = import_module("openpyxl").load_workbook(path).active
         assert {"s", "n"} == {cell.data_type for row in sheet.iter_rows() for cell in row}  # no f, no e
         mark(path, len(FORMULAS))
     else:
@@ -259,7 +260,7 @@ def test_long_texts_in_a_workbook(tmp_path: Path) -> None:
                 endpoint=Endpoint(base_url=server.base_url),
                 on_progress=lambda tally: None,
             )
-    pytest.importorskip("openpyxl")
+    import_module("openpyxl")
     draw_sample(tmp_path / "x", 1, source=frame).write(tmp_path / "x.xlsx")
     cut = pd.read_excel(tmp_path / "x.xlsx")["text"][0]
     assert (32_767, True) == (len(cut), cut.endswith(" … [cut here, 40,000 characters]"))
