@@ -26,12 +26,13 @@ from extract.errors import ConfigError, ExtractError, RunStopped
 from extract.failpoints import failpoint
 from extract.job import Job, running
 from extract.journal import COMPLETION, Instead, Journal
+from extract.journaled import completion_of
 from extract.pipeline import Prepared
 from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Issue, Key, Outcome, Record, Usage
 from extract.repair import Workshop
 from extract.report import OnProgress, Report, Tally
-from extract.runner import NoAnswer, Runner, completion_of
+from extract.runner import NoAnswer, Runner
 from extract.shared_journal import about_run, opened_journal
 from extract.shelf import Shelf, resumed, tally_of, writer_for
 from extract.sinks import RunDirectory, Shard, read_manifest

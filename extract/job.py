@@ -19,6 +19,7 @@ from extract.errors import ConfigError, ExtractError
 from extract.gate import Gate
 from extract.hedge import with_hedges
 from extract.journal import COMPLETION, Journal
+from extract.journaled import journaled
 from extract.ladder import Ladder, refuse_overtaken
 from extract.limits import with_limits
 from extract.media import with_media
@@ -27,7 +28,7 @@ from extract.records import ChatRequest, Completion, Sender
 from extract.repair import Allowance, Workshop
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
-from extract.runner import Runner, journaled
+from extract.runner import Runner
 from extract.shared_journal import about_run, first_answers, opened_journal, taken_over
 from extract.sharing import Shared, joined
 from extract.shelf import Shelf, resumed, tally_of

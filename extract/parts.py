@@ -224,3 +224,27 @@ def _summed(one: Completion, all_of_them: Sequence[Completion]) -> Completion:
     models = dict.fromkeys(each.model for each in all_of_them if each.model)
     sources = dict.fromkeys(source for each in all_of_them for source in each.sources)
     return replace(one, usage=usage, model=", ".join(models) or None, sources=tuple(sources))
+
+
+def lasting_flags(pieces: Sequence[Piece]) -> list[str]:
+    """What the requests say of a row, whatever the answer is."""
+    relaxed = max((piece.relaxed for piece in pieces), key=len)
+    flags = list(dict.fromkeys(flag for piece in pieces for flag in piece.flags))
+    return [*flags, f"schema_relaxed:{', '.join(relaxed)}"] if relaxed else flags
+
+
+def stated_cost(pieces: Sequence[Piece]) -> float | None:
+    """What answers of other models cost, at their own price; None when one of them has none."""
+    costs = [cost for piece in pieces for cost in piece.stated_cost]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
+
+
+def with_research(outcome: Outcome, research: Research) -> Outcome:
+    """The outcome with what the research before it cost, found and noticed."""
+    completion = outcome.completion
+    if not research.calls and not (completion and completion.sources):
+        return outcome
+    if completion is not None:
+        sources = tuple(dict.fromkeys((*research.sources, *completion.sources)))
+        completion = replace(completion, usage=completion.usage + research.usage, sources=sources)
+    return replace(outcome, completion=completion, flags=(*research.flags, *outcome.flags))

@@ -11,17 +11,17 @@ from typing import Any, Literal
 
 from extract.budget import RecordCapReached
 from extract.by_hand import Hands
-from extract.client import completion_from
 from extract.config import Model
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.feed import Deliver, Found, feed
 from extract.garbage import rare_collections
 from extract.journal import COMPLETION, Answer, Journal
+from extract.journaled import completion_of
 from extract.ladder import Climb, Ladder, Overtaken, Step
 from extract.media import MediaError
-from extract.parts import Piece, outcome_of
+from extract.parts import Piece, lasting_flags, outcome_of, stated_cost, with_research
 from extract.prices import cost_of
-from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Research, Sender, Spent, Usage
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Spent, Usage
 from extract.repair import Workshop
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
@@ -38,31 +38,6 @@ Settle = Callable[[], Awaitable[None]]
 
 async def _settled() -> None:
     """Nothing is still to be done with what was delivered."""
-
-
-def journaled(send: Sender, journal: Journal, model: Model, others: Mapping[str, Model] | None = None) -> Sender:
-    """A sender whose answers, and refusals that are final for a record, are stored when it returns.
-
-    A completion carries the number of calls that were made for it, in all runs.
-
-    It stands inside the limits: a permit is held until the answer is stored, so that a crash costs no more calls than
-    there are permits.
-    """
-
-    async def sender(request: ChatRequest) -> Completion:
-        try:
-            completion = await send(request)
-        except APIError as error:
-            if request.owner and error.kind is ErrorClass.SCHEMA:  # of the tools' declarations: the run stops for it
-                journal.note_failure(request.owner, error)
-            elif not error.retryable and not error.stops_run:
-                await journal.store_refusal(request.owner or request.hash, error)
-            raise
-        cost = cost_of(others.get(request.tier, model) if others else model, completion.usage)
-        stored = await journal.store(request.hash, completion, cost, request.research)
-        return completion if stored.attempts == completion.attempts else replace(completion, attempts=stored.attempts)
-
-    return sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +196,7 @@ class Runner:
             request=" ".join([outcome.request or "", *(piece.request for piece in answered[1:])]),
             attempts=outcome.attempts + sum(piece.attempts for piece in answered[1:]),
             cost_usd=self._cost_of(answered) if is_stated else cost_of(self.model, usage),
-            flags=tuple(dict.fromkeys((*judged.flags, *_lasting_flags([first])))),
+            flags=tuple(dict.fromkeys((*judged.flags, *lasting_flags([first])))),
             unanswered=any(piece is not None and piece.unanswered for piece in more),
         )
 
@@ -229,7 +204,7 @@ class Runner:
         """What answers cost of which some came from another model; those that the run's own gave, at its price."""
         own = [piece.completion for piece in pieces if piece.completion and not piece.stated_cost]
         usage = sum((each.usage for each in own), Usage())
-        costs = [_stated_cost(pieces), *([cost_of(self.model, usage)] if own else [])]
+        costs = [stated_cost(pieces), *([cost_of(self.model, usage)] if own else [])]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     async def _mended(
@@ -243,7 +218,7 @@ class Runner:
         found = await workshop.mended(record, outcome, ask)
         if found is None or found is outcome:
             return found
-        return replace(found, flags=tuple(dict.fromkeys((*found.flags, *_lasting_flags(pieces)))))
+        return replace(found, flags=tuple(dict.fromkeys((*found.flags, *lasting_flags(pieces)))))
 
     async def _aside(self, request: ChatRequest) -> Piece | None:
         """What a request came to that stands on no ladder, from the journal or the endpoint; None: the run stops."""
@@ -273,15 +248,15 @@ class Runner:
         parts = [ladder.question.part for ladder in self.ladders]
         outcome = outcome_of(record, [part for part in parts if part], pieces, self.judge)
         research = max((piece.research for piece in pieces), key=lambda each: each.calls)  # parts have the same
-        outcome = _with_research(outcome, research)
+        outcome = with_research(outcome, research)
         usage = outcome.completion.usage if outcome.completion else None
         cost = cost_of(self.model, usage) if usage else None
-        flags = [*outcome.flags, *_lasting_flags(pieces)]
+        flags = [*outcome.flags, *lasting_flags(pieces)]
         return replace(
             outcome,
             request=" ".join(piece.request for piece in pieces),
             attempts=sum(piece.attempts for piece in pieces) + research.calls,
-            cost_usd=_stated_cost(pieces) if any(piece.stated_cost for piece in pieces) else cost,
+            cost_usd=stated_cost(pieces) if any(piece.stated_cost for piece in pieces) else cost,
             flags=tuple(flags),
         )
 
@@ -463,40 +438,6 @@ class Runner:
             self.notify(self.tally)
         except Exception as error:  # the watcher's own fault: it ends the run, and loses no answer
             self.stop.request(error)
-
-
-def _lasting_flags(pieces: Sequence[Piece]) -> list[str]:
-    """What the requests say of a row, whatever the answer is."""
-    relaxed = max((piece.relaxed for piece in pieces), key=len)
-    flags = list(dict.fromkeys(flag for piece in pieces for flag in piece.flags))
-    return [*flags, f"schema_relaxed:{', '.join(relaxed)}"] if relaxed else flags
-
-
-def completion_of(answer: Answer) -> Completion:
-    """A stored completion, as it was when it came."""
-    found = completion_from(answer.body, {})
-    if answer.instead:
-        flags, model = (*found.flags, *answer.instead.flags), found.model or answer.instead.model
-        found = replace(found, flags=flags, model=model)
-    if answer.attempts == found.attempts and answer.research == found.research:
-        return found
-    return replace(found, attempts=answer.attempts, research=answer.research)
-
-
-def _stated_cost(pieces: Sequence[Piece]) -> float | None:
-    costs = [cost for piece in pieces for cost in piece.stated_cost]
-    return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-
-def _with_research(outcome: Outcome, research: Research) -> Outcome:
-    """The outcome with what the research before it cost, found and noticed."""
-    completion = outcome.completion
-    if not research.calls and not (completion and completion.sources):
-        return outcome
-    if completion is not None:
-        sources = tuple(dict.fromkeys((*research.sources, *completion.sources)))
-        completion = replace(completion, usage=completion.usage + research.usage, sources=sources)
-    return replace(outcome, completion=completion, flags=(*research.flags, *outcome.flags))
 
 
 class TooComplex(RunStopped):

@@ -16,11 +16,12 @@ from extract.config import Limits
 from extract.errors import APIError, ErrorClass, RunDirectoryError, RunStopped
 from extract.gate import Gate
 from extract.journal import Journal
+from extract.journaled import journaled
 from extract.ladder import Ladder
 from extract.limits import with_limits
 from extract.records import ChatRequest, Completion, Outcome, Record, Sender
 from extract.report import Tally
-from extract.runner import Runner, journaled
+from extract.runner import Runner
 from extract.stop import Stop
 from tests.support import answer, failure, pipeline, request
 
