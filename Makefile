@@ -23,6 +23,10 @@ demo: $(VENV)/.ready-demo
 	@echo
 	@$(PY) -m extract status out/tickets --rows 5
 
+# Bytecode is kept, whatever the environment says: some hundred tests start a Python of their own, which would compile
+# all that it imports.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.ready-dev
 	$(PY) -m pytest -n 2 --dist worksteal
 
@@ -41,9 +45,11 @@ format: $(VENV)/.ready-dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-# Measures on the data beside the checkout, see docs/results.md.
+# Measures on the data beside the checkout, see docs/results.md; then shows what benchmarks.trust, which takes hours by
+# itself, has found so far.
 results: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.results
+	$(PY) -m benchmarks.trust --show
 
 # Ten thousand random models, twenty times as many instances of the corpus, a hundred thousand mutated answers: about
 # three quarters of an hour on two cores.

@@ -83,7 +83,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one run each, shorter, and no million rows")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--repeats", type=int, default=None, help="runs of each client in each setting, default 3")
+    parser.add_argument("--repeats", type=int, default=None, help="runs of each client, default 3, with latency 1")
     parser.add_argument("--clients", nargs="+", choices=compare.ALL_CLIENTS, default=compare.ALL_CLIENTS)
     parser.add_argument("--python", action="append", default=[], help="CLIENT=PATH: an environment of its own")
     parser.add_argument("--concurrency", nargs="+", type=int, default=compare.CONCURRENCY)
@@ -94,7 +94,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"))
     parser.add_argument("--write", type=Path, default=None, help="a Markdown file with marks: docs/performance.md")
     options = parser.parse_args()
-    options.repeats = options.repeats or (1 if options.quick else 3)
     options.pythons = dict(each.split("=", 1) for each in options.python)
     return options
 
@@ -118,7 +117,8 @@ def _compare(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
     scale = options.scale or (0.25 if options.quick else 1.0)
     places: list[compare.Place] = []
     for setting in (Setting(many, latency) for latency in options.latency for many in options.concurrency):
-        places += compare.compare([setting], options.clients, options.repeats, options.pythons, scale=scale, heard=_say)
+        repeats = options.repeats or (1 if options.quick else compare.REPEATS[bool(setting.latency)])
+        places += compare.compare([setting], options.clients, repeats, options.pythons, scale=scale, heard=_say)
         keep([place.as_dict() for place in places])
     return [place.as_dict() for place in places], [compare.table(places), "", *_items(compare.goals(places))]
 
@@ -130,7 +130,7 @@ def _growth(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
 
 
 def _storms(options: argparse.Namespace, keep: Keep) -> tuple[Any, list[str]]:
-    found = storms.storms(_say)
+    found = storms.storms(_say, 500 if options.quick else storms.ROWS)
     return found, [storms.table(found), "", *_items(storms.goals(found))]
 
 

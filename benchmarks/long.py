@@ -2,9 +2,9 @@
 
     python -m benchmarks.long --address http://127.0.0.1:PORT --folder DIR --rows 1000000 --concurrency 256
 
-DIR holds `source.parquet` or `source.csv`. Prints JSON: peak RSS; how late the loop is; CPU and rows/s early and late;
-then the seconds of runs that ask nothing: of one that has everything; of one that lacks the last shard, as after a kill
-near the end; of one that has the journal alone and derives all tables anew.
+DIR holds `source.parquet` or `source.csv`. Prints JSON: peak RSS; how late the loop is; CPU and rows/s of the first
+rows and of the last, 50,000 of a million; then the seconds of runs that ask nothing: of one that has everything; of one
+that lacks the last shard, as after a kill near the end; of one that has the journal alone and derives all tables anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import json
 import shutil
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import extract
@@ -25,15 +27,16 @@ from benchmarks.task import Job
 from extract.report import OnProgress, Tally
 
 EARLY = 1_000  # the row from which the first rate is taken
+SPAN = 50_000  # rows at either end over which rates are taken, but a quarter of the run at most
+PIECES = 10  # of each span: the median of them is its rate, which one stop does not move
 _TICK = 0.01  # seconds
-_SHARE = 10  # rates are taken over a tenth of the run, the first thousand rows left out
 
 
 @dataclass
 class Watch:
     """When how many records were done, a mark each thousand; and how late the loop is with what is due."""
 
-    marks: list[tuple[int, float, float]] = field(default_factory=list)  # records, seconds, seconds of CPU
+    marks: list[tuple[int, float, float, float]] = field(default_factory=list)  # records, seconds, CPU, the yardstick's
     lags: list[float] = field(default_factory=list)  # seconds
     own: list[float] = field(default_factory=list)  # of them, the loop's own work; the rest is other threads, or others
 
@@ -41,7 +44,7 @@ class Watch:
         if not self.marks:  # called on the run's own loop
             self._tick(asyncio.get_running_loop(), None, 0.0)
         if not self.marks or tally.done >= self.marks[-1][0] + 1_000:
-            self.marks.append((tally.done, time.perf_counter(), cpu_seconds()))
+            self.marks.append((tally.done, time.perf_counter(), cpu_seconds(), yardstick()))
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float | None, worked: float) -> None:
         now, work = loop.time(), time.thread_time()
@@ -51,18 +54,27 @@ class Watch:
         loop.call_later(_TICK, self._tick, loop, now + _TICK, work)
 
     def rates(self, rows: int) -> dict[str, float]:
-        """Rows/s and CPU ms a row over the first tenth, and over the last."""
-        span = max(rows // _SHARE, 2_000)
-        late = [mark for mark in self.marks if mark[0] >= rows - span]
-        early = [mark for mark in self.marks if EARLY <= mark[0] <= EARLY + span]
+        """Rows/s and CPU ms a row of the first rows, a thousand left out, and of the last; the yardstick's too."""
+        span = min(SPAN, rows // 4)
         found = {}
-        for name, marks in (("early", early), ("late", late)):
-            if len(marks) < 2:
+        for name, first in (("early", EARLY), ("late", rows - span)):
+            marks = [mark for mark in self.marks if first <= mark[0] <= first + span]
+            step = max(1, (len(marks) - 1) // PIECES)
+            pieces = list(pairwise(marks[::step]))
+            if not pieces:
                 continue
-            done = marks[-1][0] - marks[0][0]
-            found[f"{name}_rows_per_second"] = done / (marks[-1][1] - marks[0][1])
-            found[f"{name}_cpu_ms"] = (marks[-1][2] - marks[0][2]) / done * 1000
+            found[f"{name}_rows_per_second"] = median((b[0] - a[0]) / (b[1] - a[1]) for a, b in pieces)
+            found[f"{name}_cpu_ms"] = median((b[2] - a[2]) / (b[0] - a[0]) for a, b in pieces) * 1000
+            found[f"{name}_yard_ms"] = median(mark[3] for mark in marks) * 1000
         return found
+
+
+def yardstick() -> float:
+    """Seconds of CPU for a piece of work that is always the same: a busy machine has slower caches and clocks, too."""
+    begun, found = time.thread_time(), {}
+    for number in range(2_000):
+        found[number % 64] = str(number)
+    return time.thread_time() - begun
 
 
 def measured(address: str, source: Path, rows: int, concurrency: int, *, replay: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.server [--port 0] [--latency 200] [--errors 0.1 --statuses 500,429]
 
-One process, one core, HTTP/1.1 read by hand; uvloop where it is installed. Prints its address on the first line. Every
+One process, one core, HTTP/1.1 read by hand, uvloop. Prints its address on the first line. Every
 answer is an invoice of some 400 bytes with a number of its own, so that a table shows what was lost or came twice.
 `GET /ledger` tells what was served: {"served", "statuses", "connections", "cpu_seconds"}. It reads what benchmark
 clients send; it checks nothing, and belongs on loopback alone.
@@ -22,9 +22,9 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, cast
+
+import uvloop
 
 from benchmarks.task import ANSWER
 
@@ -207,14 +207,6 @@ def ledger_of(address: str) -> dict[str, Any]:
         return found
 
 
-def event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed."""
-    if find_spec("uvloop") is None:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = import_module("uvloop").new_event_loop()
-    return loop
-
-
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -227,7 +219,7 @@ def main() -> None:
     options = parser.parse_args()
     statuses = tuple(int(status) for status in options.statuses.split(","))
     service = Service(options.latency / 1000, options.errors, statuses, options.retry_after, options.seed)
-    with asyncio.Runner(loop_factory=event_loop) as runner, suppress(KeyboardInterrupt):
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(KeyboardInterrupt):
         runner.run(serve(service, options.port))
 
 

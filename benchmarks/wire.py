@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from benchmarks.server import event_loop, ledger_of, running
+import uvloop
+
+from benchmarks.server import ledger_of, running
 from benchmarks.task import BODY_BYTES
 
 GOAL = 15_000  # requests/s on one core
@@ -101,7 +103,7 @@ async def measure(address: str, requests: int, connections: int, pipelined: int)
 
 def speed(requests: int, connections: int, pipelined: int = 1) -> Speed:
     """Measure a server of its own."""
-    with running() as address, asyncio.Runner(loop_factory=event_loop) as runner:
+    with running() as address, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(measure(address, requests, connections, pipelined))
 
 

@@ -29,6 +29,7 @@ from extract.shelf import writer_for
 from extract.sinks import EVIDENCE, QUARANTINE, ShardWriter, folder_of, label_of, read_manifest, read_rows, read_shards
 from extract.sources import open_source
 from extract.stop import Stop
+from extract.table_repair import run_and_repair
 
 if TYPE_CHECKING:
     import httpx
@@ -199,7 +200,8 @@ async def arun(
         shared = Path(share_limits) if share_limits else None
         place = Path(journal) if journal is not None else None
         job = Job(prepared, scan, root, stop or Stop(), notify, place, started, shared)
-        return Result(job.out, await job.run(transport), prepared, job.fingerprints, max_failed)
+        report = await run_and_repair(job, transport)
+        return Result(job.out, report, prepared, job.fingerprints, max_failed)
 
 
 async def probed(
@@ -297,7 +299,7 @@ def in_thread(work: Callable[[], Coroutine[Any, Any, T]], stop: Stop) -> T:
         done.wait()
     except KeyboardInterrupt:
         _logger.warning("interrupted: calls in flight are finished and kept; interrupt again to end at once")
-        stop.request(RunStopped("interrupted"))
+        stop.request(RunStopped("interrupted", code="interrupted"))
         done.wait()
     if failure:
         raise failure[0]

@@ -6,7 +6,7 @@ its rows, and makes them again when it is taken up; and what they find, or what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from extract.checks.reference import rows_of
-from extract.checks.tables import TableFinding, TableRows
+from extract.checks.tables import Place, TableFinding, TableRows
 from extract.disk import pausing
 from extract.errors import ConfigError
 from extract.pipeline import Prepared
@@ -27,10 +27,23 @@ FINDINGS = "table_checks"  # in the manifest
 _ROW = "\0row"  # the key of rows of a file that has none
 
 
-def audit(prepared: Prepared, root: Path, quarantined: int) -> tuple[TableFinding, ...]:
-    """What the table checks of a pipeline find in the tables below `root`."""
+def audit(
+    prepared: Prepared, root: Path, quarantined: int, asked: Mapping[str, Set[Place]] | None = None
+) -> tuple[TableFinding, ...]:
+    """What the table checks of a pipeline find in the tables below `root`.
+
+    asked: the places that were asked again for each check, by its name.
+    """
     rows = _rows(prepared, root, quarantined)
-    return tuple(check(rows) for check in prepared.pipeline.table_checks)
+    found = (check(rows) for check in prepared.pipeline.table_checks)
+    return tuple(_with_asked(finding, (asked or {}).get(finding.name, frozenset())) for finding in found)
+
+
+def _with_asked(finding: TableFinding, asked: Set[Place]) -> TableFinding:
+    if not asked:
+        return finding
+    left = dict.fromkeys(each.place for each in finding.culprits if each.place in asked)
+    return replace(finding, asked=len(asked), unmended=tuple(left))
 
 
 def audit_again(prepared: Prepared, root: Path) -> tuple[TableFinding, ...]:

@@ -92,7 +92,7 @@ class Budget:
         for name, cap in self._caps.items():
             if used[name] >= cap:
                 said = _SAID[name].format(used[name])
-                raise RunStopped(f"{said}, the cap of this run", hint=f"raise limits.{name}")
+                raise RunStopped(f"{said}, the cap of this run", code=f"budget.{name}", hint=f"raise limits.{name}")
         if not self._in_flight:
             return True
         used = self._used(now, self._spent, self._held, {tier: self.likely(guessed)})

@@ -164,6 +164,7 @@ class Repair(Settings):
     max_cost_usd: float | None = Field(default=None, gt=0)  # likewise; needs the model's prices
     max_tokens_per_record: int | None = Field(default=None, ge=1)  # of the repairs of one record
     max_cost_usd_per_record: float | None = Field(default=None, gt=0)
+    failed: Literal["quarantine", "null", "flag"] = "quarantine"  # what becomes of a value that no repair has mended
 
 
 class Samples(Settings):
@@ -171,6 +172,7 @@ class Samples(Settings):
 
     n: int = Field(ge=2, le=25)  # answers to each record, all of them paid
     escalate_below: float | None = Field(default=None, gt=0, le=1)  # agreement about a field: the next model is asked
+    flag_below: float | None = Field(default=None, gt=0, le=1)  # likewise: the row says so, `low_confidence:$.total`
 
 
 def _base_url(given: Mapping[str, Any]) -> str:

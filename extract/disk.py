@@ -32,6 +32,8 @@ _PRIMARY = 0xFF  # the part of an extended result code that names its kind
 class DiskPause(RunStopped):
     """The disk refuses for now; nothing that was stored is lost, and the same command goes on."""
 
+    code = "disk"
+
 
 def told(error: OSError | sqlite3.Error, where: Path, what: str = "cannot be written") -> ExtractError:
     """A DiskPause for what may pass, else a RunDirectoryError; both name the place and what to do."""

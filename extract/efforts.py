@@ -42,7 +42,7 @@ class Efforts(dict[str, list[Any]]):
     @property
     def words(self) -> list[str]:
         """For the closing line: what was done beside the first question."""
-        more = {name: counts for name, counts in self.items() if not name.startswith("ask ")}
+        more = {name: counts for name, counts in self.items() if name.partition(" ")[0] in _EFFORTS}
         made: dict[str, list[int]] = {}
         for name, (answers, passed, *_) in more.items():
             found = made.setdefault(name.partition(" ")[0], [0, 0])

@@ -122,7 +122,13 @@ class EditError(InputError):
 
 
 class RunStopped(ExtractError):  # noqa: N818  # not an error as such: the run goes on later
-    """The run ended early; the same command goes on from here."""
+    """The run ended early; the same command goes on from here. `code` names the reason, for the manifest."""
+
+    code = "stopped"
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code or self.code
 
 
 class APIError(ExtractError):
@@ -152,6 +158,7 @@ class APIError(ExtractError):
         self.retry_after = retry_after
         self.body = body
         self.waited = 0.0  # seconds that the call waited for its turn before it began
+        self.of_outage = False  # and so no attempt of its record; that is known some time after it was raised
         self.may_be_billed = False  # the request was sent, and nobody knows what became of it
 
     @property
@@ -211,3 +218,20 @@ class ServerError(APIError):
 
 class InvalidResponseError(APIError):
     """HTTP 200 whose body is no chat completion."""
+
+
+RAISED_FROM = 10  # errors behind an error that are looked at
+
+
+def let_go(error: BaseException) -> None:
+    """Free what a failed call used as soon as nobody keeps its error, which is heeded and will not be raised again.
+
+    An error knows the frames that it passed, and these often know it, or the connection that keeps it: rings, of which
+    a long run would hold some megabytes until the collector comes to the old ones.
+    """
+    each: BaseException | None = error
+    for _ in range(RAISED_FROM):
+        if each is None:
+            return
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__

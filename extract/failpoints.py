@@ -36,7 +36,8 @@ REPLACEMENT = (
 OF_RUNS = (*JOURNAL, *LOCK, *WHOLE_FILES, *SHELF, *REPLACEMENT)
 REDRIVE = ("redrive.marked", "redrive.note.before", "redrive.note.after", "redrive.asked", "redrive.derived")
 ACCEPT = ("accept.marked", "accept.noted", "accept.derived")
-NAMES = (*OF_RUNS, *REDRIVE, *ACCEPT)
+TABLE_REPAIR = ("table_repair.noted", "table_repair.marked", "table_repair.derived")
+NAMES = (*OF_RUNS, *REDRIVE, *ACCEPT, *TABLE_REPAIR)
 
 
 @dataclass

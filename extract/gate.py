@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from extract.budget import Budget, Hold
 from extract.config import Limits, Model, Retry
-from extract.control import Answered, Cancelled, Controller, End, Limited, LoadRules, Refused, Ticket, Troubled, Verdict
+from extract.control import (
+    Answered,
+    Cancelled,
+    Controller,
+    End,
+    Limited,
+    LoadRules,
+    Refused,
+    Suspects,
+    Ticket,
+    Troubled,
+    Verdict,
+)
 from extract.errors import APIError, ErrorClass, ExtractError, RunStopped
 from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Usage
@@ -19,7 +32,7 @@ from extract.sharing import Amount, Shared
 from extract.stop import Stop
 
 FIRST_PATIENCE = 60.0  # seconds of an outage before anything was answered: then it is the address, not a passing fault
-
+SOON = 2e-6  # seconds: a turn may come this much before the end of a pause
 
 _NOTHING = Usage()
 
@@ -51,6 +64,22 @@ class Turn:
     waited: float = 0.0  # seconds for it
 
 
+@dataclass(eq=False, slots=True)
+class _Suspect:
+    """A failure that may turn out to be the outage's; `verdict` is there where its record has to know."""
+
+    error: APIError
+    verdict: asyncio.Future[Verdict] | None = field(default=None)
+
+    def clear(self, *, of_outage: bool) -> None:
+        self.error.of_outage = of_outage
+        self.decide(Verdict.PARK if of_outage else Verdict.COUNT)
+
+    def decide(self, verdict: Verdict) -> None:
+        if self.verdict is not None and not self.verdict.done():
+            self.verdict.set_result(verdict)
+
+
 class Gate:
     """Lets waiting calls begin. It is made in the loop that it is used in."""
 
@@ -68,7 +97,7 @@ class Gate:
         self.retry = retry or Retry()  # for how long a server may ask for a pause, and one request be refused alone
         self.refuse: Callable[[ChatRequest], None] = lambda request: None
         self._loop = asyncio.get_running_loop()
-        self._clock = shared.clock if shared else self._loop.time
+        self._clock = shared.clock if shared else _clock_of(self._loop)
         self._patience = limits.outage_timeout
         self._shared = shared
         self._control = shared.control if shared else Controller(_rules(limits, self.retry), self.now())
@@ -80,7 +109,9 @@ class Gate:
         self._firsts: deque[tuple[Wish, asyncio.Future[Turn]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_soon = False  # the pump is to run once the loop comes round
-        self._refused_at = self._rest_until = -math.inf  # a call was for its rate, and how long the server asked for
+        self._rest_until = -math.inf  # the server asked for so long
+        self._suspects = Suspects[_Suspect]()
+        self._in_flight = 0  # calls of this process
         self.served = 0  # calls that the endpoint answered
         stop.then(self._pump)
 
@@ -107,9 +138,10 @@ class Gate:
                 self.unsent(turn.result())
             raise
 
-    def is_overtaken(self, turn: Turn) -> bool:
-        """Whether a refusal was heard between a turn and its call, so that the call is not to be made yet."""
-        return turn.ticket.start <= self._refused_at and self.now() < self._rest_until
+    @property
+    def is_resting(self) -> bool:
+        """Whether a server has asked for a pause that has not ended: a turn that was given before is not to be used."""
+        return self.now() < self._rest_until - SOON
 
     async def spare(self, request: ChatRequest) -> Spare:
         """A turn for a second call of a request. Raises NoRoomError unless all is well, or what stops the run."""
@@ -121,20 +153,60 @@ class Gate:
         self.served += 1
         self._end(turn, Answered(usage.total or None), usage if usage != _NOTHING else turn.hold.usage)
 
-    async def failed(self, turn: Turn, error: APIError) -> Verdict:
-        """The call came back with an error; whether that is one of the record's attempts."""
+    async def failed(self, turn: Turn, error: APIError, *, is_last: bool = False) -> Verdict:
+        """The call came back with an error; whether that is one of the record's attempts.
+
+        Where it is one as far as is known, and an outage opens over it, the error is marked as `of_outage` then. With
+        `is_last` there is no answer until that is known, since it would be the end of the record.
+        """
         (self._budget.lost if error.may_be_billed else self._budget.refused)(turn.hold)
-        if error.kind is ErrorClass.RATE and error.retry_after:
-            self._refused_at = self.now()
-            pause = min(error.retry_after, self.retry.max_retry_after)
-            self._rest_until = max(self._rest_until, self._refused_at + pause)
+        if error.kind is ErrorClass.RATE:
+            self._heed(error)
         end, used = _end_of(error), turn.hold.usage if error.may_be_billed else _NOTHING
         if self._shared is None:
-            return self._finished(turn, end)
-        tier, hold = turn.hold.tier, turn.hold
-        verdict = self._shared.verdict(turn.ticket, self._amount(hold.usage, tier), self._amount(used, tier), end)
-        self._soon()
-        return await verdict
+            verdict = self._finished(turn, end)
+        else:
+            tier, hold = turn.hold.tier, turn.hold
+            asked = self._shared.verdict(turn.ticket, self._amount(hold.usage, tier), self._amount(used, tier), end)
+            self._in_flight -= 1
+            self._soon()
+            verdict = await asked
+        if verdict is Verdict.COUNT and isinstance(end, Troubled):
+            return await self._suspected(error, is_last)
+        return verdict
+
+    def refused_alone(self, turn: Turn, error: APIError) -> None:
+        """The call was refused for its rate, and others are not: it says nothing of their rate, but has them pause."""
+        self._heed(error)
+        self.end(turn, Refused(error.retry_after))
+
+    def _heed(self, error: APIError) -> None:
+        if error.retry_after:
+            pause = min(error.retry_after, self.retry.max_retry_after)
+            self._rest_until = max(self._rest_until, self.now() + pause)
+
+    async def _suspected(self, error: APIError, is_last: bool) -> Verdict:
+        suspect = _Suspect(error)
+        self._suspects.add(self.now(), suspect)
+        if not is_last:
+            self._review()
+            return Verdict.COUNT
+        suspect.verdict, asked = self._loop.create_future(), self.now()
+        self._review()
+        found = await suspect.verdict
+        error.waited += self.now() - asked
+        return found
+
+    def _review(self) -> None:
+        """Who failed in an outage, and who by itself? Where nothing is at work any more, nobody is kept waiting."""
+        if not self._suspects:
+            return
+        control = self._shared.control if self._shared else self._control
+        for suspect, of_outage in self._suspects.known(control):
+            suspect.clear(of_outage=of_outage and not self.is_tail)
+        if not (self._in_flight or self._waiting):
+            for suspect in self._suspects:
+                suspect.decide(Verdict.COUNT)
 
     def end(self, turn: Turn, end: End) -> None:
         is_lost = isinstance(end, Cancelled)
@@ -162,6 +234,7 @@ class Gate:
         if seconds > (self._patience if was_served else min(self._patience, FIRST_PATIENCE)):
             raise RunStopped(
                 f"no answer for {seconds:.0f} seconds: {error.message}",
+                code="outage",
                 hint=error.hint or "run the same command again when the endpoint is well",
             ) from error
 
@@ -170,11 +243,14 @@ class Gate:
             self._finished(turn, end)
             return
         tier, hold = turn.hold.tier, turn.hold
+        self._in_flight -= 1
         self._shared.end(turn.ticket, self._amount(hold.usage, tier), self._amount(used, tier), end)
         self._soon()
 
     def _finished(self, turn: Turn, end: End) -> Verdict:
         verdict = self._control.finished(turn.ticket, self.now(), end)
+        self._in_flight -= 1
+        self._review()
         if self._retries or self._spares or self._firsts:
             self._loop.call_soon(self._pump)  # first the caller hears of it, and may change its mind about the others
         return verdict
@@ -203,8 +279,11 @@ class Gate:
     def _begin(self, wish: Wish) -> Turn:
         hold = self._budget.hold(wish.guessed, wish.request.tier)
         if self._shared is not None:
-            return Turn(self._shared.begin(self._amount(hold.usage, hold.tier), retry=wish.is_retry), hold)
-        return Turn(self._control.started(self.now(), hold.usage.total, retry=wish.is_retry), hold)
+            ticket = self._shared.begin(self._amount(hold.usage, hold.tier), retry=wish.is_retry)
+        else:
+            ticket = self._control.started(self.now(), hold.usage.total, retry=wish.is_retry)
+        self._in_flight += 1
+        return Turn(ticket, hold)
 
     def _amount(self, usage: Usage, tier: str) -> Amount:
         return Amount(usage, cost_of(self._models[tier], usage) or 0.0)
@@ -224,6 +303,7 @@ class Gate:
         soonest = self._serve_all() if self._shared is None else self._serve_in_turn(self._shared)
         if math.isfinite(soonest):
             self._timer = self._loop.call_later(soonest, self._pump)
+        self._review()
 
     def _serve_all(self) -> float:
         soonest = math.inf
@@ -282,6 +362,11 @@ class Spare:
     def __init__(self, gate: Gate, turn: Turn) -> None:
         self._gate, self._turn = gate, turn
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether it is not to be used after all."""
+        return self._gate.is_resting
+
     def answered(self, completion: Completion) -> None:
         self._gate.answered(self._turn, completion)
 
@@ -319,3 +404,8 @@ def _end_of(error: APIError) -> End:
     if error.kind is ErrorClass.RATE:
         return Limited(error.retry_after)
     return Troubled(error.code or "") if error.kind is ErrorClass.TRANSIENT else Refused()
+
+
+def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The loop's own, unless that has whole milliseconds: by that a pause would end up to one too early."""
+    return time.monotonic if type(loop).__module__.partition(".")[0] == "uvloop" else loop.time

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from extract.errors import ConfigError
-from extract.evidence import Evidence, Finder, Support, finder_of, has_writing
+from extract.evidence import Evidence, Finder, Support, Wanted, finder_of, has_writing, located
 from extract.media import Attachments, MediaError, parted
 from extract.nearest import did_you_mean
 from extract.records import Found, Issue, Record, Severity, path_to, short
@@ -95,9 +95,20 @@ class Grounding:
 
     def __call__(self, row: Mapping[str, Any], record: Record) -> Grounded:
         """Row with the emptied cells, the places, flags and issues."""
-        done = Grounded({})
-        done.row = _Walk(self.texts(record), done).of_object(self.shape, row, self.default, "$")
+        done, sources = Grounded({}), self.texts(record)
+        done.row = _Walk(sources, done, self._of_items(row, sources)).of_object(self.shape, row, self.default, "$")
         return done
+
+    def _of_items(self, row: Mapping[str, Any], sources: Sequence[Source]) -> dict[str, Found | None]:
+        """Where the values stand that belong to items of lists, by path."""
+        lists: dict[str, list[_Leaves]] = {}
+        _gather_items(self.shape, row, self.default, _Place("$", "$"), lists)
+        found: dict[str, Found | None] = {}
+        for items in lists.values():
+            for source in sources:
+                for path, support in located(finder_of(source.text), list(_wanted(items, source))).items():
+                    found[path] = _better(found.get(path), support, path, source)
+        return found
 
 
 @dataclass
@@ -106,6 +117,7 @@ class _Walk:
 
     texts: Sequence[Source]
     done: Grounded
+    of_items: Mapping[str, Found | None]  # where the values of lists' items stand, by path
 
     def of_object(self, shape: Shape, cells: Mapping[str, Any], above: Evidence | None, path: str) -> dict[str, Any]:
         found = dict(cells)
@@ -146,15 +158,15 @@ class _Walk:
         self, sources: Sequence[Source], cell: Any, wanted: Evidence, path: str, where: Found | None
     ) -> Found | None:
         """The best place in any of the texts, or in the quote alone."""
-        hints = _WORD.findall(path.rpartition(".")[2])
+        hints = _hints(path)
         if where is not None:
             support = Finder(where.quote).find(cell, hints, wanted.day_first)
             return _found(support, path, where.column, where.page, where.start) if support else None
+        if path in self.of_items:
+            return self.of_items[path]
         best: Found | None = None
         for source in sources:
-            support = finder_of(source.text).find(cell, hints, wanted.day_first)
-            if support and (best is None or support.score > best.score):
-                best = _found(support, path, source.column, source.page(support.start))
+            best = _better(best, finder_of(source.text).find(cell, hints, wanted.day_first), path, source)
         return best
 
     def _quoted(self, sources: Sequence[Source], quote: str, path: str) -> Found | None:
@@ -182,6 +194,72 @@ class _Walk:
 
 def _supports(found: Found, wanted: Evidence) -> bool:
     return found.how != "near" or (wanted.near is not None and found.score >= wanted.near)
+
+
+def _hints(path: str) -> list[str]:
+    return _WORD.findall(path.rpartition(".")[2])
+
+
+def _better(best: Found | None, support: Support | None, path: str, source: Source) -> Found | None:
+    """What one more text says, where that is more than the texts before it."""
+    if support is None:
+        return best
+    if best is not None and (best.how != "near", best.score) >= (support.is_support, support.score):
+        return best
+    return _found(support, path, source.column, source.page(support.start))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in a row something is; and the same without the numbers of items."""
+
+    path: str
+    pattern: str
+
+    def of(self, name: str) -> _Place:
+        return _Place(path_to(self.path, name), path_to(self.pattern, name))
+
+    def at(self, number: int) -> _Place:
+        return _Place(path_to(self.path, number), f"{self.pattern}[*]")
+
+
+_Leaves = list[tuple[_Place, Any, Evidence]]  # of one item, without those of lists in it
+
+
+def _gather_items(
+    shape: Shape,
+    cell: Any,
+    above: Evidence | None,
+    place: _Place,
+    lists: dict[str, list[_Leaves]],
+    leaves: _Leaves | None = None,
+) -> None:
+    """The items of each list of objects, with what is looked up of them; lists in items are one over all of these."""
+    wanted = shape.evidence or above
+    if cell is None:
+        return
+    if shape.kind == "object":
+        for item in shape.columns:
+            if item.name in cell:
+                _gather_items(item.shape, cell[item.name], wanted, place.of(item.name), lists, leaves)
+    elif shape.kind == "list" and shape.item:
+        for number, item in enumerate(cell):
+            of_item: _Leaves = []
+            _gather_items(shape.item, item, wanted, place.at(number), lists, of_item)
+            if of_item and shape.item.kind == "object":
+                lists.setdefault(place.pattern, []).append(of_item)
+    elif leaves is not None and wanted is not None and _is_looked_up(shape) and has_writing(cell):
+        leaves.append((place, cell, wanted))
+
+
+def _wanted(items: Sequence[_Leaves], source: Source) -> Iterator[list[Wanted]]:
+    """What is looked for in one of the texts."""
+    for item in items:
+        yield [
+            Wanted(place.path, place.pattern, cell, _hints(place.path), wanted.day_first)
+            for place, cell, wanted in item
+            if wanted.column in (None, source.column)
+        ]
 
 
 def _found(support: Support, path: str, column: str, page: int | None, origin: int = 0) -> Found:

@@ -32,6 +32,9 @@ OnLost = Callable[[ChatRequest, APIError], None]
 class Spare(Protocol):
     """The turn of a second call."""
 
+    @property
+    def is_resting(self) -> bool: ...
+
     def answered(self, completion: Completion) -> None: ...
 
     async def failed(self, error: APIError) -> None: ...
@@ -161,7 +164,7 @@ class _Hedging:
             await asyncio.wait({asking})
             if not asking.cancelled() and not asking.exception():
                 spare = asking.result()
-            if spare is not None and (first.task.done() or _is_cancelled()):
+            if spare is not None and (first.task.done() or spare.is_resting or _is_cancelled()):
                 spare.unsent()
                 spare = None
             self._twice -= spare is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +14,20 @@ from extract.budget import RecordBudget
 from extract.by_hand import Hands
 from extract.client import Client, completion_from
 from extract.config import Endpoint, Model
-from extract.disk import DiskPause
 from extract.errors import ConfigError, ExtractError
 from extract.gate import Gate
 from extract.hedge import with_hedges
 from extract.journal import COMPLETION, Journal
 from extract.journaled import journaled
 from extract.ladder import Ladder, refuse_overtaken
-from extract.limits import with_limits
+from extract.limits import held_back, with_limits
 from extract.media import with_media
 from extract.pipeline import Prepared
 from extract.records import ChatRequest, Completion, Sender
-from extract.repair import Allowance, Workshop
+from extract.repair import Allowance, SecondLooks, Workshop, by_key
 from extract.report import OnProgress, Report, Tally, by_number
 from extract.retry import with_retries
+from extract.rounds import Round
 from extract.runner import Runner
 from extract.shared_journal import about_run, first_answers, opened_journal, taken_over
 from extract.sharing import Shared, joined
@@ -59,11 +59,14 @@ class Job:
     share_limits: Path | None = None  # the file by which several processes keep to one budget
     others: Mapping[str, Model] = field(default_factory=dict)  # asked besides those of `prepared`, by name
     _shared: Shared | None = field(default=None, init=False)
+    _gate: Gate | None = field(default=None, init=False)
+    _allowance: Allowance | None = field(default=None, init=False)
 
     async def run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
         with ExitStack() as leaving:
             await self.join(leaving)
-            return await self._run(transport)
+            with RunDirectory(self.out, self.journal) as directory:
+                return await self.run_in(directory, transport)
 
     async def join(self, leaving: ExitStack) -> None:
         """Keep to the budget that others share, if there is one, until `leaving` is left."""
@@ -78,23 +81,24 @@ class Job:
         found = joined(self.share_limits, self.prepared.limits, pipeline.model, most, others=others)
         return leaving.enter_context(found)
 
-    async def _run(self, transport: httpx.AsyncBaseTransport | None) -> Report:
-        with RunDirectory(self.out, self.journal) as directory:
-            place = directory.journal_path
-            root, shards, done = directory.root_for(self.fingerprints, again=True)
-            tally = resumed(tally_of(self.scan, shards), read_manifest(root) if shards else None)
-            if done:
-                tally.table_checks = await asyncio.to_thread(audit_again, self.prepared, root)
-                return self.report(tally, None)
-            if not shards:
-                remove_tables(root)
-            directory.sign()
-            with opened_journal(directory, place) as journal:
-                about = {**about_run(journal, self.started), **taken_over(read_manifest(root))}
-                shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally, about)
-                report = await self._make_tables(shelf, tally, journal, transport)
-            directory.put_in_place()
-            return report
+    async def run_in(self, directory: RunDirectory, transport: httpx.AsyncBaseTransport | None) -> Report:
+        """The run, in a directory that is held already."""
+        place = directory.journal_path
+        root, shards, done = directory.root_for(self.fingerprints, again=True)
+        tally = resumed(tally_of(self.scan, shards), read_manifest(root) if shards else None)
+        if done:
+            tally.table_checks = await asyncio.to_thread(audit_again, self.prepared, root)
+            return self.report(tally, None)
+        if not shards:
+            remove_tables(root)
+        directory.sign()
+        with opened_journal(directory, place) as journal:
+            about = {**about_run(journal, self.started), **taken_over(read_manifest(root))}
+            about |= Round.of(self.prepared, self.fingerprints).about(journal)
+            shelf = Shelf(self.prepared, self.scan, self.fingerprints, root, shards, journal, tally, about)
+            report = await self._make_tables(shelf, tally, journal, transport)
+        directory.put_in_place()
+        return report
 
     async def _make_tables(
         self, shelf: Shelf, tally: Tally, journal: Journal, transport: httpx.AsyncBaseTransport | None
@@ -118,8 +122,7 @@ class Job:
     async def finish(self, shelf: Shelf, tally: Tally) -> Report:
         """Say that the tables are complete, with what is found in them as a whole; or raise what stopped the run."""
         if self.stop.reason:
-            with suppress(DiskPause):  # what stops the run may be a full disk, and the reason is to be heard
-                shelf.write_manifest()
+            shelf.stopped(self.stop.reason)
             if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
                 committed = tally_of(self.scan, shelf.shards)
                 tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
@@ -128,7 +131,9 @@ class Job:
             raise self.stop.reason
 
         def audited() -> list[dict[str, Any]]:
-            tally.table_checks = audit(self.prepared, shelf.root, sum(shard.quarantined for shard in shelf.shards))
+            quarantined = sum(shard.quarantined for shard in shelf.shards)
+            asked = Round.of(self.prepared, self.fingerprints).asked(shelf.journal)
+            tally.table_checks = audit(self.prepared, shelf.root, quarantined, asked)
             return as_data(tally.table_checks)
 
         await shelf.finish(audited)
@@ -154,6 +159,7 @@ class Job:
             voting=self.prepared.voting,
             workshop=self._workshop(journal),
             by_hand=Hands(journal.by_hand(), self.prepared.judge, self.prepared.source.also),
+            second_looks=self._second_looks(journal),
             tally=tally,
             stop=self.stop,
             width=limits.concurrency * WIDTH_FACTOR + WIDTH_FLOOR,
@@ -161,11 +167,13 @@ class Job:
             reads_files=bool(self.prepared.build.attachments),
         )
         others = runner.models
-        gate = Gate(limits, pipeline.model, self.stop, retry=pipeline.retry, shared=self._shared, others=others)
+        gate = self._gate = self._gate or Gate(
+            limits, pipeline.model, self.stop, retry=pipeline.retry, shared=self._shared, others=others
+        )
         call: Sender = client
         if limits.hedge_after is not None:
             call = with_hedges(client, limits.hedge_after, gate, runner.failed)
-        runner.send = journaled(with_media(call), journal, pipeline.model, runner.models)
+        runner.send = journaled(with_media(held_back(call, gate)), journal, pipeline.model, runner.models)
         refuse = refuse_overtaken(ladders)
         if journal.is_shared:
             runner.send, refuse = first_answers(runner, refuse)
@@ -182,10 +190,30 @@ class Job:
     def _workshop(self, journal: Journal) -> Workshop | None:
         """What asks again for failed answers, where that is wanted."""
         repair, tiers = self.prepared.pipeline.repair, self.prepared.tiers
-        if not repair.max_repairs and len(tiers) < 2:
+        if not repair.max_repairs and len(tiers) < 2 and repair.failed == "quarantine":
             return None
-        is_low = self.prepared.voting.is_low if self.prepared.voting else None
-        return Workshop(tiers, Allowance(repair), lambda request: journal.lookup(request.hash) is not None, is_low)
+        shop = Workshop(tiers, self._spent_on_repairs, lambda request: journal.lookup(request.hash) is not None)
+        if voting := self.prepared.voting:
+            shop.is_low, shop.marked = voting.is_low, voting.marked
+        return shop
+
+    def _second_looks(self, journal: Journal) -> SecondLooks:
+        """What asks again for answers that passed and do not go with those to other records."""
+        wants = any(check.repair for check in self.prepared.pipeline.table_checks)  # else none is asked any more
+        complaints = [each for each in journal.complaints() if wants or journal.has_stored(each.request)]
+        looks = SecondLooks(
+            self.prepared.tiers,
+            self._spent_on_repairs,
+            lambda request: journal.lookup(request.hash) is not None,
+            complaints=by_key(complaints),
+        )
+        return replace(looks, marked=self.prepared.voting.marked) if self.prepared.voting else looks
+
+    @property
+    def _spent_on_repairs(self) -> Allowance:
+        """One account for all of a run."""
+        self._allowance = self._allowance or Allowance(self.prepared.pipeline.repair)
+        return self._allowance
 
     def _ladders(self, journal: Journal, tally: Tally) -> list[Ladder]:
         """Where an earlier run had got to, if one had to relax a schema."""

@@ -208,7 +208,7 @@ class Prepared:
             *(["reasoning"] if pipeline.keep_reasoning else []),
             *([list(self.judge.grounding.settings)] if self.judge.grounding else []),
             *settings_of(self.build),
-            *([pipeline.repair] if pipeline.repair.max_repairs else []),
+            *([pipeline.repair] if pipeline.repair.max_repairs or pipeline.repair.failed != "quarantine" else []),
             *([pipeline.samples] if pipeline.samples else []),
             *((tier.name, self._as_set(tier.model).model_dump(mode="json")) for tier in self.tiers[1:]),
         ]

@@ -25,7 +25,7 @@ from extract.parts import parts_of
 from extract.pipeline import LOCAL_MODEL, RESERVED, Pipeline, Prepared
 from extract.prices import has_own_price, priced, read_prices
 from extract.prompts import Prompt
-from extract.repair import Planner, Tier
+from extract.repair import Planner, Tier, refuse_failed
 from extract.requests import RequestBuilder
 from extract.schema import CompiledSchema, Shape, compile_schema
 from extract.schema.functions import Tool, tool_of
@@ -73,6 +73,7 @@ def prepare(pipeline: Pipeline, source: Source, endpoint: Endpoint) -> Prepared:
     grounding = _grounding(pipeline, schema, text_columns, source, attachments)
     judge = Judge(schema, tuple(pipeline.checks), text_columns, pipeline.mend_json, grounding)
     build, judge = guarded(build, judge, pipeline.untrusted, pipeline.redact, has_tools=bool(toolbox.tools))
+    refuse_failed(pipeline.repair, schema.shape)
     questions = _questions(build, pipeline)
     voting, tiers = _voting(pipeline, judge), _tiers(pipeline, name, build, judge)
     return Prepared(

@@ -25,6 +25,7 @@ MAX_FILE = 1024 * 1024  # bytes
 _HEADER = re.compile(r"^\s*\[\[\s*[\"']?price[\"']?\s*\]\]", re.MULTILINE)
 _AT_LINE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 _EXAMPLE = '[[price]], model = "name-or-pattern-*", input = 1.25, output = 10.0 (US dollars per million tokens)'
+_ONE_TABLE = f"each price is a table: {_EXAMPLE}"
 _WILD = re.compile(r"\[[^]]*\]|[*?]")
 _OF_MODEL = {  # field of an entry → field of Model
     "input": "input_usd_per_million",
@@ -121,7 +122,7 @@ def read_prices(path: str | Path) -> Prices:
     for key in document:
         if key != "price":
             line = _line_of(text.splitlines(), key)
-            raise _wrong(path, line, f"unknown key {key!r}", f"each price is a table: {_EXAMPLE}")
+            raise _wrong(path, line, f"unknown key {key!r}", f"{did_you_mean(key, ['price'])}; {_ONE_TABLE}")
     entries = document.get("price", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         said = f"price = {entries!r:.80} is no list of tables"
@@ -177,9 +178,9 @@ def _line_of(lines: Iterable[str], key: str) -> int | None:
 
 def _entry(places: _Places, number: int, entry: Mapping[str, Any]) -> Price:
     try:
-        return Price(**entry)
+        return Price(**entry)  # a key that is misspelt is said before the one that is therefore missing
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
+        found = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     key, kind = str(found["loc"][0]), found["type"]
     name = f" of {entry['model']!r}" if isinstance(entry.get("model"), str) and key != "model" else ""
     line = places.line(number, None if kind == "missing" else key)

@@ -167,7 +167,7 @@ class ChatRequest:
 class Effort:
     """One answer on a record's way: asked at first, to repair, or of the next model; and whether the record passed."""
 
-    what: str  # ask, repair, escalate
+    what: str  # ask, repair, escalate, table: a second look for a check of the table
     model: str
     passed: bool
     usage: Usage

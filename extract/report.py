@@ -62,6 +62,9 @@ class Report:
         parts += unsure_words(self.ambiguous, self.unmetered)
         parts += [f"schema relaxed ({', '.join(self.relaxed)})"] if self.relaxed else []
         parts += self.efforts.words
+        asked = sum(check.asked for check in self.table_checks)
+        mended = asked - sum(len(check.unmended) for check in self.table_checks)
+        parts += [f"{mended:,} of {asked:,} table repairs helped"] if asked else []
         failed = [check.name for check in self.table_checks if not check.passed]
         parts += (
             [f"{len(failed)} of {len(self.table_checks)} table checks failed ({', '.join(failed)})"] if failed else []

@@ -34,6 +34,8 @@ _BOUNDS = {"minimum": ge, "exclusiveMinimum": gt, "maximum": le, "exclusiveMaxim
 _NO_MESSAGES = b'"messages":[]'
 _Frame = tuple[bytes, bytes]
 
+_AT_ONCE = 2000  # bytes: for more, hashlib lets other threads in, and the loop then waits for its turn
+
 
 class Unaskable(Exception):  # noqa: N818  # it says what the record is
     """A record for which no request can be made; carries the issue for the quarantine."""
@@ -82,7 +84,8 @@ class RequestBuilder:
             messages += more
             schema = self._narrowed(schema, examples)
             written = b",".join([message_json(message) for message in messages])
-            body, named = (before + written + after for before, after in self._frames(schema))
+            sent, named = self._frames(schema)
+            body = sent[0] + written + sent[1]
         except MediaError as error:
             raise Unaskable(error.issue) from error
         except PromptError as error:
@@ -92,7 +95,7 @@ class RequestBuilder:
         media = [part for column in parts.values() for part in column]
         flags = dict.fromkeys([*(flag for part in media for flag in part.flags), *noticed])
         scope = self._scope(record)
-        name = hashlib.blake2b(named + scope.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        name = _name_of(named[0], written, named[1] + scope.encode("utf-8", "surrogatepass"))
         shown = masks.pairs if masks else ()
         return ChatRequest(body, name, media=media, flags=tuple(flags), scope=scope, masks=shown)
 
@@ -311,6 +314,15 @@ def _nothing_said(record: Record) -> str:
     said = "every column that the prompt uses is empty"
     of_folder = record.get("media_type") and record.get("file")
     return f"{said}; files go with Prompt(media=['file'])" if of_folder else said
+
+
+def _name_of(*texts: bytes) -> str:
+    """A digest of the texts one after the other."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        for start in range(0, len(text), _AT_ONCE):
+            digest.update(text[start : start + _AT_ONCE])
+    return digest.hexdigest()
 
 
 def _record_call(name: str, schema: JsonSchema) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.stop import stop_base
 
 from extract.config import Retry
-from extract.errors import APIError, ErrorClass
+from extract.errors import APIError, ErrorClass, let_go
 from extract.records import ChatRequest, Completion, Sender
 
 
@@ -28,7 +28,8 @@ def with_retries(
     """A sender that calls `send` up to `max_attempts` times: rate and transient errors only.
 
     The completion carries the number of calls, or the greater one that it has already. The last error is raised as it
-    came. `on_failure` hears of every failed call.
+    came. `on_failure` hears of every failed call. An error that turns out to be `of_outage` is no attempt, as often as
+    `max_attempts`: what always fails may look like an outage, and has to end.
     """
 
     async def sender(request: ChatRequest) -> Completion:
@@ -42,29 +43,40 @@ def with_retries(
 
     async def again(request: ChatRequest, first: APIError, started: float) -> Completion:
         waited = 0.0  # for turns, which is not the record's fault
+        errors: list[APIError] = []
 
         def fail(state: RetryCallState) -> None:
             nonlocal waited
             if error := _error(state):
+                errors.append(error)
                 waited += error.waited
                 on_failure(request, error)
+
+        def counted() -> int:
+            """Attempts, as far as is known now."""
+            return len(errors) - min(sum(error.of_outage for error in errors), policy.max_attempts)
 
         retrying = AsyncRetrying(
             sleep=sleep,
             retry=retry_if_exception(lambda error: isinstance(error, APIError) and error.retryable),
-            stop=_Stop(policy, lambda: clock() - started - waited),
+            stop=_Stop(policy, counted, lambda: clock() - started - waited),
             wait=lambda state: wait_seconds(policy, state.attempt_number, _error(state), jitter()),
             after=fail,
             reraise=True,
         )
-        attempts = 0
-        async for attempt in retrying:
-            with attempt:
-                attempts = attempt.retry_state.attempt_number
-                if attempts == 1:
-                    raise first
-                completion = await send(replace(request, attempt=attempts))
-        return replace(completion, attempts=max(attempts, completion.attempts))
+
+        async def ask() -> Completion:
+            if not errors:
+                raise first
+            let_go(errors[-1])
+            return await send(replace(request, attempt=max(2, counted() + 1)))
+
+        try:
+            completion: Completion = await retrying(ask)
+            return replace(completion, attempts=max(1 + len(errors), completion.attempts))
+        finally:  # errors know this frame: what it keeps of them is a ring, and stays until the collector comes
+            errors.clear()
+            retrying.iter_state.reset()
 
     return sender
 
@@ -87,17 +99,16 @@ def wait_seconds(policy: Retry, attempt: int, error: APIError | None, jitter: fl
 
 
 class _Stop(stop_base):
-    """Stop by calls, or when the next wait would pass the total time."""
+    """Stop by attempts, or when the next wait would pass the total time."""
 
-    def __init__(self, policy: Retry, elapsed: Callable[[], float]) -> None:
+    def __init__(self, policy: Retry, counted: Callable[[], int], elapsed: Callable[[], float]) -> None:
         self._policy = policy
+        self._counted = counted
         self._elapsed = elapsed
 
     def __call__(self, state: RetryCallState) -> bool:
         upcoming = state.upcoming_sleep or 0.0
-        return (
-            state.attempt_number >= self._policy.max_attempts or self._elapsed() + upcoming > self._policy.max_seconds
-        )
+        return self._counted() >= self._policy.max_attempts or self._elapsed() + upcoming > self._policy.max_seconds
 
 
 def _error(state: RetryCallState) -> APIError | None:

@@ -22,7 +22,7 @@ from extract.media import MediaError
 from extract.parts import Piece, lasting_flags, outcome_of, stated_cost, with_research
 from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Spent, Usage
-from extract.repair import Workshop
+from extract.repair import SecondLooks, Workshop
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
 from extract.stop import Stop
@@ -51,7 +51,7 @@ class NoAnswer:
 
 _LookAgain = Literal["look again"]  # the schema was refused for another record before this request was sent
 _LOOK_AGAIN: _LookAgain = "look again"
-_Asked = Completion | Answer | NoAnswer | _LookAgain | None  # None: the run stops
+Asked = Completion | Answer | NoAnswer | _LookAgain | None  # None: the run stops
 
 
 @dataclass
@@ -73,10 +73,11 @@ class Runner:
     workshop: Workshop | None = None  # asks again for what failed
     counts_records: bool = False  # what each of them costs, since that has a cap
     by_hand: Hands = field(default_factory=Hands)  # records that people spoke of: they are not asked for
+    second_looks: SecondLooks = field(default_factory=SecondLooks)  # at answers that do not go with others
     watch: Watch = field(default_factory=Watch)
     refused_schemas: list[str] = field(default_factory=list)  # requests of records that no schema got an answer for
     _failures: dict[str, int] = field(default_factory=dict)  # calls that failed so far, by request
-    _asking: dict[str, asyncio.Future[_Asked]] = field(default_factory=dict)
+    _asking: dict[str, asyncio.Future[Asked]] = field(default_factory=dict)
     _replaying: bool = True  # the last record's answers were in the journal, so the next one's may be
 
     async def run(self, records: Iterable[Record], deliver: Deliver, settle: Settle = _settled) -> None:
@@ -107,7 +108,9 @@ class Runner:
 
         None: not so, or something is wrong; then `_outcome` does it all, and says what.
         """
-        if self.reads_files or self.voting or not self._replaying or record.key in self.by_hand:
+        if self.reads_files or self.voting or not self._replaying:
+            return None
+        if record.key in self.by_hand or record.key in self.second_looks:
             return None
         try:
             pieces = [self._stored(Climb(ladder, record)) for ladder in self.ladders]
@@ -168,6 +171,8 @@ class Runner:
             outcome = await self._voted(self.voting, climbs[0], outcome, found[0], spent)
         if self.workshop and outcome:
             outcome = await self._mended(self.workshop, record, outcome, found, spent)
+        if outcome and record.key in self.second_looks:
+            outcome = await self._looked_at_again(record, outcome, found)
         if outcome is None:
             return None
         return self._counted(outcome, replayed=all(piece.replayed for piece in found))
@@ -216,6 +221,18 @@ class Runner:
             return await self._aside(replace(request, spent=spent))
 
         found = await workshop.mended(record, outcome, ask)
+        if found is None or found is outcome:
+            return found
+        return replace(found, flags=tuple(dict.fromkeys((*found.flags, *lasting_flags(pieces)))))
+
+    async def _looked_at_again(self, record: Record, outcome: Outcome, pieces: Sequence[Piece]) -> Outcome | None:
+        """The outcome after what table checks had against it was asked for; None when the run stops."""
+        spent = Spent(outcome.cost_usd or 0.0) if self.counts_records else None
+
+        async def ask(request: ChatRequest) -> Piece | None:
+            return await self._aside(replace(request, spent=spent))
+
+        found = await self.second_looks(record, outcome, ask)
         if found is None or found is outcome:
             return found
         return replace(found, flags=tuple(dict.fromkeys((*found.flags, *lasting_flags(pieces)))))
@@ -346,13 +363,13 @@ class Runner:
             return [*self.watch.refused, *self.refused_schemas]
         return self.refused_schemas if isinstance(self.stop.reason, TooComplex) else []
 
-    async def _ask_in_turn(self, ladder: Ladder, request: ChatRequest) -> _Asked:
+    async def _ask_in_turn(self, ladder: Ladder, request: ChatRequest) -> Asked:
         if ladder.is_open(request.rung):
             return await self._ask_once(request)
         async with ladder.turn(request.rung) as may_ask:
             return await self._ask_once(request) if may_ask else _LOOK_AGAIN
 
-    async def _ask_once(self, request: ChatRequest) -> _Asked:
+    async def _ask_once(self, request: ChatRequest) -> Asked:
         """Identical requests at work together are one call."""
         asking = self._asking.get(request.hash)
         if asking is not None:
@@ -366,7 +383,7 @@ class Runner:
             asking.cancel()  # unless it has its result; the run itself is cancelled then
             del self._asking[request.hash]
 
-    async def _ask(self, request: ChatRequest) -> _Asked:
+    async def _ask(self, request: ChatRequest) -> Asked:
         """The answer; an issue when no attempt got one; None when the run stops."""
         try:
             return await self._sent(request)
@@ -385,7 +402,7 @@ class Runner:
             logger.exception("request %s", request.hash)
             return NoAnswer(_internal(), self._failures.pop(request.hash, 0) + 1)
 
-    async def _sent(self, request: ChatRequest) -> _Asked:
+    async def _sent(self, request: ChatRequest) -> Asked:
         try:
             completion = await self.send(request)
         except APIError as error:
@@ -394,7 +411,7 @@ class Runner:
         self._failures.pop(request.hash, None)
         return completion
 
-    def _refused(self, request: ChatRequest, error: APIError) -> _Asked:
+    def _refused(self, request: ChatRequest, error: APIError) -> Asked:
         if error.retryable:  # all attempts are noted already
             issue = Issue("request", f"api.{error.kind}", "$", error.message, error.code)
             return NoAnswer(issue, self._failures.pop(request.hash, 0))
@@ -442,6 +459,8 @@ class Runner:
 
 class TooComplex(RunStopped):
     """The endpoint refuses the schema even when all has been given up that can be."""
+
+    code = "schema_too_complex"
 
 
 def _too_complex(ladder: Ladder, message: str) -> TooComplex:

@@ -23,7 +23,7 @@ from extract.shelf import resumed
 from extract.sinks import RunDirectory, read_manifest
 from extract.sinks.rundir import account_of, journal_of
 from extract.stop import Stop
-from extract.survey import Survey, estimated_for, evenly, looked
+from extract.survey import Survey, answers_wanted, estimated_for, evenly, looked
 
 if TYPE_CHECKING:
     import httpx
@@ -113,7 +113,7 @@ def _drawn(prepared: Prepared, place: Path, number: int, account: str) -> list[R
 def _refuse_above_caps(found: Survey, chosen: Sequence[int], limits: Limits) -> None:
     """By the least number of requests; tokens and cost by the upper end of what is estimated."""
     estimate = estimated_for(found, chosen)
-    requests = len(chosen) * len(found.prepared.questions)
+    requests = len(chosen) * answers_wanted(found.prepared)
     tokens = round(estimate.input_tokens.high + estimate.output_tokens.high)
     cost = estimate.cost_usd.high if estimate.cost_usd else 0.0
     for name, cap, high, said in (

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from extract.disk import pausing, told
+from extract.disk import DiskPause, pausing, told
 from extract.efforts import Efforts
 from extract.errors import RunStopped
 from extract.failpoints import failpoint
@@ -26,6 +27,7 @@ from extract.report import Tally, by_number
 from extract.sinks import Shard, ShardWriter, write_manifest
 from extract.sinks.shards import UNWRITABLE, Slice
 from extract.sources import Scan
+from extract.stop import told_why
 from extract.version import __version__
 
 SLICE = 64  # outcomes that become Arrow together: half a millisecond, and few enough to be of no weight
@@ -118,11 +120,18 @@ class Shelf:
         await self.settle()
         missing = self.scan.count - sum(shard.records for shard in self.shards)
         if missing:
-            raise RunStopped(
-                f"{missing} of {self.scan.count} records have no outcome", hint="run the same command again"
-            )
+            said = f"{missing} of {self.scan.count} records have no outcome"
+            reason = RunStopped(said, code="incomplete", hint="run the same command again")
+            self.stopped(reason)
+            raise reason
         self.about["table_checks"] = await asyncio.to_thread(audit)
         await asyncio.to_thread(self.write_manifest, True)
+
+    def stopped(self, reason: Exception) -> None:
+        """Say why the run ends early, until the next one begins."""
+        self.about["stopped"] = told_why(reason)
+        with suppress(DiskPause):  # what stops the run may be a full disk, and the reason is to be heard
+            self.write_manifest()
 
     def discard(self) -> None:
         """Forget the shards: what they hold is not to stand. Their records are derived anew."""

@@ -4,6 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+from extract.errors import APIError, ExtractError, RunStopped
+
+_LONGEST = 1_000  # characters of a message, which may be a server's
+
+
+def told_why(reason: Exception) -> dict[str, str]:
+    """Why and when a run ended early, for its manifest: code, message, hint if there is one, at."""
+    message, hint = f"{type(reason).__name__}: {reason}", None
+    if isinstance(reason, ExtractError):
+        message, hint = reason.message, reason.hint
+    return {
+        "code": _code_of(reason),
+        "message": _plain(message),
+        **({"hint": _plain(hint)} if hint else {}),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _code_of(reason: Exception) -> str:
+    if isinstance(reason, RunStopped):
+        return reason.code
+    return f"api.{reason.kind}" if isinstance(reason, APIError) else "error"
+
+
+def _plain(text: str) -> str:
+    """What a file and a terminal can show."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text[:_LONGEST])
 
 
 class Stop:

@@ -12,7 +12,7 @@ from extract.checks import Check, Faults, FieldCheck, name_of, run_check
 from extract.checks.faults import is_users
 from extract.grounding import Grounding
 from extract.parse import ParseError
-from extract.records import Completion, Found, Issue, Outcome, Record
+from extract.records import Completion, Found, Issue, Outcome, Record, Severity
 from extract.redaction import Redactor
 from extract.salvage import Answer, Root, read_answer
 from extract.schema import CompiledSchema, Misfit, Reading, places
@@ -49,6 +49,7 @@ class Judge:
     grounding: Grounding | None = None  # looks the values of the row up in the record
     redactor: Redactor | None = None  # puts back what was masked
     canary: str = ""  # of the system message, which no answer may hold
+    mild: Sequence[Severity] = ("warn",)  # of issues that only flag the row
     faults: Faults = field(default_factory=Faults, repr=False, compare=False)  # of checks that raised
 
     @cached_property
@@ -82,8 +83,8 @@ class Judge:
         found: Sequence[Found] = ()
         if self.grounding is not None and row is not None:
             grounded = self.grounding(row, record)
-            row, issues, found = grounded.row, grounded.issues, grounded.found
-            flags = (*flags, *grounded.flags)
+            issues, excused = self._counting(grounded.issues)
+            row, found, flags = grounded.row, grounded.found, (*flags, *grounded.flags, *excused)
         row = None if issues else row
         return Outcome(
             record, tuple(issues), row, completion, flags=flags, raw=completion.content, evidence=tuple(found)
@@ -167,12 +168,17 @@ class Judge:
                 continue
             if faults.streaks:
                 faults.passed(number)
-            for issue in found:
-                if issue.severity == "warn":
-                    flags.append(f"{issue.code}:{issue.path}")
-                else:
-                    issues.append(issue)
+            counting, excused = self._counting(found)
+            issues += counting
+            flags += excused
         return issues, flags
+
+    def _counting(self, found: Sequence[Issue]) -> tuple[list[Issue], list[str]]:
+        """The issues that keep a row out of the table, and the flags of the others."""
+        if not found:
+            return [], []
+        flags = [f"{issue.code}:{issue.path}" for issue in found if issue.severity in self.mild]
+        return [issue for issue in found if issue.severity not in self.mild], flags
 
 
 def root_of(schema: CompiledSchema) -> Root:

@@ -14,11 +14,13 @@ from typing import Any
 
 from extract.config import Samples
 from extract.evidence import finder_of, has_writing
-from extract.records import ChatRequest, Completion, Outcome, Record
+from extract.records import ChatRequest, Completion, Outcome, Record, path_to
 from extract.requests import RequestBuilder
 from extract.salvage import Answer
 from extract.schema.nodes import json_text
 from extract.validate import Judge, answer_of
+
+LOW = "low_confidence"  # flag: answers agree too little about a field, as `low_confidence:$.total`
 
 Support = Callable[[str, Any], float]  # field and value → how well the source supports it
 
@@ -98,7 +100,16 @@ class Voting:
         share = len(answers) / len(completions)  # what could not be read agrees with nothing
         names = {item.wire: item.name for item in self.judge.schema.shape.asked}
         agreement = {names[wire]: round(value * share, 4) for wire, value in vote.agreement.items() if wire in names}
-        return replace(judged, confidence=agreement)
+        return self.marked(replace(judged, confidence=agreement))
+
+    def marked(self, outcome: Outcome) -> Outcome:
+        """The outcome with the flags of the fields that its answers agree too little about, and of no others."""
+        least = self.settings.flag_below
+        if least is None:
+            return outcome
+        low = [path_to("$", name) for name, share in (outcome.confidence or {}).items() if share < least]
+        others = [flag for flag in outcome.flags if not flag.startswith(f"{LOW}:")]
+        return replace(outcome, flags=(*others, *(f"{LOW}:{path}" for path in low)))
 
     def is_low(self, outcome: Outcome) -> bool:
         """Whether the answers agree too little about some field, so that another model is to be asked."""

@@ -49,5 +49,6 @@ class Watch:
             return None
         return RunStopped(
             f"the first {ALIKE} records were all refused: {self._first}",
+            code="refused",
             hint=self._hint or _CHECK,
         )

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +18,6 @@ from extract.failpoints import VARIABLE
 from extract.testing import ScriptedServer
 
 ROOT = Path(__file__).parents[1]
-Start = Callable[[], subprocess.Popen[str]]
 
 # it waits with everything imported until it is told to go, so that its start takes no time of the test
 _CODE = """
@@ -76,27 +75,6 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.002)
 
 
-def kill_at_random(start: Start, server: ScriptedServer, kills: int, seed: int) -> int:
-    """Start that many runs one after the other, each killed a moment after its first call, then one that may end.
-
-    Gives back how many were still at work when they were killed.
-    """
-    moments = Random(seed)
-    while_running = 0
-    waiting = start()
-    for _ in range(kills):
-        process, waiting = waiting, start()  # the next one gets ready meanwhile
-        asked = len(server.calls)
-        go(process)
-        wait_for(lambda asked=asked: len(server.calls) > asked, process)  # type: ignore[misc]
-        time.sleep(moments.uniform(0, 0.045))
-        while_running += process.poll() is None
-        process.kill()
-        process.communicate()
-    assert 0 == to_the_end(waiting)
-    return while_running
-
-
 # One process that has everything imported, and from which each run is forked: a run then takes a tenth of a second.
 _NURSERY = """
 import json, os, sys
@@ -139,6 +117,7 @@ def run(order):
 
 for line in sys.stdin:
     order = json.loads(line)
+    importlib.import_module(order["maker"].rpartition(".")[0])
     pid = os.fork()
     if not pid:
         os.dup2(os.open(order["said"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), 2)
@@ -177,6 +156,30 @@ class Nursery:
         self.start(source, out, server, **order)
         return self.end()
 
+    def kill_at_random(
+        self, source: Path, out: Path, server: ScriptedServer, kills: int, seed: int, **order: Any
+    ) -> int:
+        """That many runs one after the other, each killed a moment after its first call, then one that ends well.
+
+        Gives back how many were still at work when they were killed.
+        """
+        moments, while_running = Random(seed), 0
+        for _ in range(kills):
+            asked, deadline = len(server.calls), time.monotonic() + 30
+            pid = self.start(source, out, server, **order)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                while len(server.calls) == asked:
+                    assert time.monotonic() < deadline
+                    os.kill(pid, 0)
+                    time.sleep(0.002)
+                time.sleep(moments.uniform(0, 0.045))
+                os.kill(pid, signal.SIGKILL)
+            code = self.end()
+            assert code in (0, -signal.SIGKILL), self.said
+            while_running += code != 0
+        assert 0 == self.run(source, out, server, **order), self.said
+        return while_running
+
     @property
     def said(self) -> str:
         """What the last run complained of."""
@@ -208,3 +211,10 @@ def small_shards(**changes: Any) -> Any:
     from tests.support import pipeline
 
     return pipeline(**({"shard_rows": 7, "limits": Limits(concurrency=8)} | changes))
+
+
+def checked_shards(**changes: Any) -> Any:
+    """The same with a table check that has culprits asked again."""
+    from extract.checks import tables
+
+    return small_shards(**({"table_checks": [tables.unique("number", repair=True)]} | changes))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -28,15 +29,26 @@ from tests.support import item, parts, rows_csv
 
 ROWS = 24
 CONCURRENCY = 8
+INSTANTS = 240
 JOURNAL_FILES = {"journal.db", "journal.db-wal", "journal.db-shm"}
 QUARANTINED = 3
 AGAIN = {"prompt": "closer: {{ text }}"}  # of a redrive: all is answered well
 ANEW = {"prompt": "again: {{ text }}"}  # another prompt: finished tables give way to new ones
+TWICE = {"prompt": "twice: {{ text }}"}  # one whose answers come twice, but for a second look
+DOUBLED = 6  # rows of that
 
 
 def answer(call: Call) -> Reply:
     """Each seventh record never parses, so that both tables fill."""
-    number = int(call.prompt.split()[-1])
+    asked = str(next(message["content"] for message in call.body["messages"] if message["role"] == "user"))
+    number = int(asked.rsplit(maxsplit=1)[-1])
+    if call.prompt != asked:
+        return Reply(completion({"number": number}), delay=0.004)
+    if call.prompt.startswith(TWICE["prompt"][:5]) and number % 7:
+        return Reply(
+            completion({"name": asked, "number": max(1, number - DOUBLED // 2 * (number > ROWS - DOUBLED))}),
+            delay=0.004,
+        )
     if call.prompt.startswith(AGAIN["prompt"][:5]):
         return Reply(completion(item(call)), delay=0.004)
     return Reply(completion("no JSON" if number % 7 == 0 else item(call)), delay=0.004)
@@ -91,6 +103,41 @@ class Campaign:
             for number in numbers:
                 self._redriven(f"{name}:{number}", parts(control))
 
+    def table_repaired(self, names: Sequence[str], numbers: Sequence[int]) -> None:
+        """Finished tables whose culprits are to be asked again: killed for each failpoint and number, taken up."""
+        flow = {"maker": "tests.children.checked_shards", "changes": TWICE}
+        first, control = self.folder / "twice", self.folder / "once"
+        assert 0 == self.nursery.run(self.source, first, self.server, changes=TWICE), self.nursery.said
+        shutil.copytree(first, control)
+        before = len(self.server.calls)
+        assert 0 == self.nursery.run(self.source, control, self.server, **flow), self.nursery.said
+        asked = len(self.server.calls) - before
+        assert parts(first) != parts(control)
+        assert asked
+        for name in names:
+            for number in numbers:
+                self._table_repaired(f"{name}:{number}", first, parts(control), asked, flow)
+
+    def _table_repaired(
+        self, death: str, first: Path, wanted: dict[str, bytes], most: int, flow: dict[str, Any]
+    ) -> None:
+        self._scenes += 1
+        out = self.folder / f"scene-{self._scenes}"
+        shutil.copytree(first, out)
+        before = fsck(out, self.source).answers
+        code = self.nursery.run(self.source, out, self.server, failpoint=death, **flow)
+        self._expect(code in (0, failpoints.EXIT), f"table repair {death}: ended with {code}: {self.nursery.said}")
+        if code == failpoints.EXIT:
+            self.kills += 1
+            self.died.add(death.partition(":")[0])
+        self._check(out, f"table repair {death}")
+        left = most - (fsck(out, self.source).answers - before)
+        self._goes_on(f"table repair {death}: a run", out, left, **flow)
+        self._goes_on(f"table repair {death}: another", out, 0, **flow)
+        self._expect(wanted == parts(out), f"table repair {death}: other bytes")
+        self._expect(not (out / ".next").exists(), f"table repair {death}: left over")
+        shutil.rmtree(out)
+
     def accepted(self, names: Sequence[str], numbers: Sequence[int]) -> None:
         """Rows filled in by hand are accepted and killed for each failpoint and number; taken up likewise."""
         edits, control = self.folder / "edits.csv", self.folder / "accepted"
@@ -101,17 +148,22 @@ class Campaign:
             for number in numbers:
                 self._accepted(f"{name}:{number}", str(edits), parts(control))
 
-    def _accepted(self, death: str, edits: str, wanted: dict[str, bytes]) -> None:
+    def _cut_off(self, what: str, death: str, **order: Any) -> tuple[Path, Path]:
+        """The first run's directory after this died in it, and a copy."""
         self._scenes += 1
         out, other = self.folder / f"scene-{self._scenes}", self.folder / f"other-{self._scenes}"
         shutil.copytree(self.first, out)
-        code = self.nursery.run(self.source, out, self.server, accept=edits, failpoint=death)
-        self._expect(code in (0, failpoints.EXIT), f"accept {death}: ended with {code}: {self.nursery.said}")
+        code = self.nursery.run(self.source, out, self.server, failpoint=death, **order)
+        self._expect(code in (0, failpoints.EXIT), f"{what} {death}: ended with {code}: {self.nursery.said}")
         if code == failpoints.EXIT:
             self.kills += 1
             self.died.add(death.partition(":")[0])
-        self._check(out, f"accept {death}")
+        self._check(out, f"{what} {death}")
         shutil.copytree(out, other)
+        return out, other
+
+    def _accepted(self, death: str, edits: str, wanted: dict[str, bytes]) -> None:
+        out, other = self._cut_off("accept", death, accept=edits)
         self._goes_on(f"accept {death}: a run", other, 0)
         self._expect(parts(other) in (parts(self.first), wanted), f"accept {death}: half of it after a run")
         for scene in (out, other):
@@ -121,17 +173,8 @@ class Campaign:
             shutil.rmtree(scene)
 
     def _redriven(self, death: str, wanted: dict[str, bytes]) -> None:
-        self._scenes += 1
-        out, other = self.folder / f"scene-{self._scenes}", self.folder / f"other-{self._scenes}"
-        shutil.copytree(self.first, out)
-        code = self.nursery.run(self.source, out, self.server, redrive=AGAIN, failpoint=death)
-        self._expect(code in (0, failpoints.EXIT), f"redrive {death}: ended with {code}: {self.nursery.said}")
-        if code == failpoints.EXIT:
-            self.kills += 1
-            self.died.add(death.partition(":")[0])
-        self._check(out, f"redrive {death}")
+        out, other = self._cut_off("redrive", death, redrive=AGAIN)
         left = QUARANTINED - (fsck(out, self.source).answers - ROWS)
-        shutil.copytree(out, other)
         self._goes_on(f"redrive {death}: a run", other, 0)
         for scene in (out, other):
             self._goes_on(f"redrive {death}: another in {scene.name}", scene, left, redrive=AGAIN)
@@ -236,8 +279,8 @@ def campaign(folder: Path) -> Iterator[Campaign]:
         yield Campaign(folder, ready, server, rows_csv(folder / "items.csv", ROWS))
 
 
-def main(instants: int = 240) -> int:
-    """Every failpoint three times, five kills in a row, random instants; 1 when anything was lost."""
+def main(instants: int = INSTANTS) -> int:
+    """Every failpoint three times, six kills in a row, random instants; 1 when anything was lost."""
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-") as folder, campaign(Path(folder)) as running:
 
@@ -253,6 +296,8 @@ def main(instants: int = 240) -> int:
         said("a redrive at every failpoint, twice")
         running.accepted(failpoints.NAMES, (1, 2))
         said("rows by hand at every failpoint, twice")
+        running.table_repaired(failpoints.NAMES, (1, 2))
+        said("a table repair at every failpoint, twice")
         running.at_random(instants, 1, seed=1)
         running.at_random(instants, 6, seed=2)
         said("random instants")
@@ -262,5 +307,17 @@ def main(instants: int = 240) -> int:
         return 1 if running.faults or never else 0
 
 
+def _instants(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=main.__doc__)
+    parser.add_argument(
+        "instants",
+        type=int,
+        nargs="?",
+        default=INSTANTS,
+        help="runs killed at random instants, one by one, then as many in sixes",
+    )
+    return int(parser.parse_args(words).instants)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(_instants()))

@@ -13,19 +13,20 @@ import multiprocessing
 import random
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from extract.control import AFTER_ANOTHER, Answered, Controller, Limited, LoadRules, Troubled, Verdict
+from extract.control import AFTER_ANOTHER, Answered, Controller, Limited, LoadRules, Suspects, Troubled, Verdict
 
 KINDS = ("bucket", "tight bucket", "second", "minute", "sliding second", "sliding minute", "calls")
 HEADERS = ("exact", "whole", "short", "long", "none")
 WHOLE = ("second", "sliding second", "calls")  # kinds that count whole calls in a short time
 _DRAWS = 4096
 _TINY = 1e-6
+DOWN = Troubled("down")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class Curve:
     openings: int = 0
     calls: int = 0
     rows: int = 0  # finished
-    lost: int = 0  # rows out of attempts
+    lost: int = 0  # rows out of attempts,
+    lost_to_outage: int = 0  # one of which was a call that began in the outage
     ended: float = 0.0
 
     def goodput(self, begin: float, end: float) -> float:
@@ -208,6 +210,7 @@ class Simple:
         self.held: list[float] = []  # calls that wait by themselves and keep their place
         self.jitter = jitter
         self.is_open = False
+        self.failing_since = math.inf
 
     def may_start(self, now: float, tokens: float = 0, *, retry: bool = False) -> float:
         while self.held and self.held[0] <= now + _TINY:
@@ -301,7 +304,10 @@ class _Play:
         self.heap: list[tuple[float, int, Any, Any, Any, int]] = []
         self.number = itertools.count()
         self.fresh = storm.rows
-        self.attempts: dict[int, list[float]] = {}
+        self.attempts: Counter[int] = Counter()  # of each row, that count
+        self.suspects = Suspects[tuple[int, bool]]()  # rows, and whether that call did begin in the outage
+        self.charged: Counter[int] = Counter()  # attempts of each row that count, and began in the outage
+        self.undecided: set[int] = set()  # rows whose last attempt has failed, perhaps
         self.retries: list[tuple[float, int, int]] = []  # when, for order, which row
         self.wake = math.inf
         self.quiet_until = -math.inf
@@ -333,6 +339,7 @@ class _Play:
                     self.quiet_until = max(self.quiet_until, now + min(end.retry_after, 300.0))
                 if is_finite:
                     self._account(row, now, end, verdict)
+                    self._review(now)
             self._start_all(now)
         curve.ended = now
         return curve
@@ -343,15 +350,33 @@ class _Play:
             curve.rows += 1
             curve.ended = now
             return
-        times = self.attempts.setdefault(row, [])
         wait = 0.0
         if verdict is Verdict.COUNT:
-            times.append(now)
-            if len(times) >= self.storm.max_attempts:
-                curve.lost += 1
+            is_down = end == DOWN
+            self.attempts[row] += 1
+            self.charged[row] += is_down
+            self.suspects.add(now, (row, is_down))
+            if self.attempts[row] >= self.storm.max_attempts:
+                self.undecided.add(row)
                 return
-            wait = min(60.0, 0.5 * 2 ** min(len(times) - 1, 7)) * (0.5 + 0.5 * self.random.random())
+            wait = min(60.0, 0.5 * 2 ** min(self.attempts[row] - 1, 7)) * (0.5 + 0.5 * self.random.random())
         heapq.heappush(self.retries, (now + wait, next(self.number), row))
+
+    def _review(self, now: float) -> None:
+        """As the gate does: what turns out to be the outage's is no attempt."""
+        for (row, is_down), of_outage in self.suspects.known(self.control):
+            self.attempts[row] -= of_outage
+            self.charged[row] -= of_outage and is_down
+        if not self.undecided:
+            return
+        suspected = {row for row, _ in self.suspects}
+        for row in [row for row in self.undecided if row not in suspected or not self.control.in_flight]:
+            self.undecided.discard(row)
+            if self.attempts[row] >= self.storm.max_attempts:
+                self.curve.lost += 1
+                self.curve.lost_to_outage += self.charged[row] > 0
+            else:
+                heapq.heappush(self.retries, (now, next(self.number), row))
 
     def _start_all(self, now: float) -> None:
         may_start = self.control.may_start
@@ -396,7 +421,7 @@ class _Play:
         end: Any
         accepted = False
         if storm.outage[0] <= now < storm.outage[1]:
-            end, takes = Troubled("down"), storm.failure
+            end, takes = DOWN, storm.failure
             curve.failed_in_outage += 1
             if is_look:
                 curve.looks.append(now)
@@ -532,7 +557,8 @@ def play(job: tuple[str, int, str]) -> Result:
         before = curve.goodput(25, 40)
         back = curve.reached(0.9 * before, storm.outage[1], 5)
         failed = curve.failed_in_outage - max(0, len(curve.looks) - 3)  # three looks fall into the first minute
-        return Result("outage", {"seconds": back, "failed": failed / storm.concurrency, "lost": curve.lost})
+        lost = {"lost": curve.lost_to_outage, "by errors": curve.lost - curve.lost_to_outage}
+        return Result("outage", {"seconds": back, "failed": failed / storm.concurrency} | lost)
     storm = error_storm(seed)
     curve = run(storm, policy)
     overhead = curve.calls / (storm.rows / (1 - storm.errors))

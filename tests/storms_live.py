@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,24 +24,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
-
 import extract
 from benchmarks.__main__ import between_marks
-from extract import Limits, Retry
-from extract.client import DirectTransport
-from extract.client.headers import retry_after
-from extract.client.pool import Line, Reply
+from extract import Retry
 from extract.report import Report
 from extract.sinks import read_manifest
 from tests.soak import pipeline, source
 from tests.weather import BIN, ROOT, Ledger, Sky, Weather
+from tests.witness import Witness
 
 QUICK = Retry(max_attempts=40, initial_wait=0.05, max_wait=0.5)
 HEADERS = ("seconds", "date", "none")
 FATAL = ("401", "402", "404")
 MOST_CALLS = {0.1: 1.17, 0.3: 1.50, 0.5: 2.10}  # a row, by the share of errors
-PASS = 0.05  # seconds that a pass of the loop may take: what is late by less was not held up, but on its way
 ERRORS = ("500", "503", "broken", "cut", "reset")
 
 
@@ -60,48 +55,6 @@ class Scene:
     find: float = 30.0  # seconds in which the limit is to be found
 
 
-class Witness(DirectTransport):
-    """The built-in transport, which sees whether a call begins while a Retry-After that was heard has not ended.
-
-    The server cannot tell that from a call that waited in a socket while the machine did something else.
-    """
-
-    early = 0
-    racing = 0  # of calls whose turn had come in the same pass of the loop in which the refusal was heard
-    _quiet = _heard = -math.inf
-
-    def line(self, url: httpx.URL, headers: Mapping[str, str], limits: Limits) -> Line:
-        return _Watched(self, url, headers, limits)
-
-    def begins(self) -> None:
-        now = time.monotonic()
-        if now < self._quiet:
-            is_racing = now < self._heard + PASS
-            self.racing += is_racing
-            self.early += not is_racing
-
-    def heard(self, reply: Reply) -> None:
-        seconds = retry_after(reply.headers) if reply.status == 429 else None
-        if seconds:
-            now = time.monotonic()
-            self._heard = now if now >= self._quiet else self._heard  # the first of them; others came with it
-            self._quiet = max(self._quiet, now + seconds)
-
-
-class _Watched(Line):
-    """Where the witness stands."""
-
-    def __init__(self, witness: Witness, url: httpx.URL, headers: Mapping[str, str], limits: Limits) -> None:
-        super().__init__(witness, url, headers, limits)
-        self._witness = witness
-
-    async def post(self, body: bytes) -> Reply:
-        self._witness.begins()
-        reply = await super().post(body)
-        self._witness.heard(reply)
-        return reply
-
-
 @dataclass(frozen=True)
 class Played:
     """What became of a scene."""
@@ -113,7 +66,6 @@ class Played:
     stopped: str = ""
     exit_code: int = 0
     early: int = 0  # calls that began before a Retry-After had ended, as the client saw it
-    racing: int = 0  # the same, in the moment in which it was heard
 
     def goodput(self, first: float, last: float) -> float:
         """Calls accepted per second of the server's clock."""
@@ -170,7 +122,7 @@ def play(scene: Scene) -> Played:
         except extract.RunStopped as error:
             stopped, report = str(error), cast("Report", error.report)
         seconds = time.monotonic() - begun
-        return Played(scene, report, sky.ledger(), seconds, stopped, early=witness.early, racing=witness.racing)
+        return Played(scene, report, sky.ledger(), seconds, stopped, early=witness.early)
 
 
 def _on_command_line(scene: Scene, file: Path, out: Path, sky: Sky) -> Played:
@@ -265,7 +217,7 @@ def found_limit(played: Played) -> Iterator[Finding]:
 def _early(played: Played) -> Finding:
     """By the client's own clock; by the server's, calls that waited in a socket come too."""
     late = played.ledger.early + played.ledger.on_their_way
-    found = f"{played.early} ({played.racing} as it was heard; {late} arrived later)"
+    found = f"{played.early} ({late} by the server's clock)"
     return Finding("", "0 calls begun before Retry-After ends", found, played.early == 0)
 
 

@@ -21,15 +21,16 @@ from typer.testing import CliRunner
 import extract
 from extract import EditError, Evidence, InputError, Issue, Verbatim, failpoints
 from extract.accepting import write_template
+from extract.accepting.cells import shown_value, wire_value
 from extract.api import prepare_run
 from extract.checks import between
 from extract.cli import app
-from extract.edits.cells import shown_value, wire_value
 from extract.errors import ConfigError
 from extract.fsck import fsck
 from extract.schema import compile_schema
 from extract.survey import looked
 from extract.testing import Call, Reply, ScriptedServer, completion
+from tests import anew
 from tests.crash import campaign, tree
 from tests.support import item, parts, pipeline, rows_csv
 
@@ -94,7 +95,7 @@ def small(**changes: Any) -> extract.Pipeline:
 
 
 def run(server: ScriptedServer, source: Any, out: Path, options: Any = None, **changes: Any) -> extract.Result:
-    return extract.run(small(**changes), source, out=out, endpoint=server.endpoint(), **(options or {}))
+    return anew.run(server, small(**changes), source, out, options)
 
 
 def accept(
@@ -112,16 +113,7 @@ def rows(result: extract.Result) -> dict[str, dict[str, Any]]:
 
 
 def derived_anew(server: ScriptedServer, source: Any, out: Path, **changes: Any) -> dict[str, bytes]:
-    """The tables that a plain run makes of the journal alone."""
-    copy = out.with_name(f"{out.name}-copy")
-    shutil.copytree(out, copy)
-    (copy / "manifest.json").unlink()
-    before = len(server.calls)
-    run(server, source, copy, **changes)
-    assert before == len(server.calls)
-    found = parts(copy)
-    shutil.rmtree(copy)
-    return found
+    return anew.derived_anew(server, small(**changes), source, out)
 
 
 def refused(server: ScriptedServer, source: Any, out: Path, edits: Any, changes: Any = None, **options: Any) -> str:
@@ -145,6 +137,7 @@ def test_what_people_say_is_in_the_table_and_marked(source: Path, out: Path, ser
     assert [f"k{number}" for number in range(1, ROWS + 1)] == list(found)
     manifest = json.loads((out / "manifest.json").read_text())
     assert [4, {"in": 14, "ok": 14, "quarantined": 0, "pending": 0}] == [manifest["human"], manifest["counts"]]
+    assert "done" == manifest["redrive"]["state"]
     assert [] == fsck(out, source).violations
 
 

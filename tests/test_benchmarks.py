@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from benchmarks import plots
+from benchmarks import plots, storms
 from benchmarks.__main__ import between_marks
-from benchmarks.compare import BARE, OURS, PARSE, Place, goals, rows_for, table
+from benchmarks.compare import BARE, OURS, PARSE, Place, compare, goals, rows_for, table
+from benchmarks.growth import drift
+from benchmarks.long import Watch
 from benchmarks.runs import Figures, Setting, refuse_wrong_table, run_client
 from benchmarks.server import ledger_of, running
 from benchmarks.tables import FIELDS, Checked, Shards
@@ -119,8 +121,56 @@ def test_runs_are_long_enough(tmp_path):
     """No client is measured with fewer records than twice its calls in flight."""
     for client in ("tablecast", "openai parse"):
         assert all(rows_for(client, Setting(1000, latency), 0.01) >= 2000 for latency in (0, 200))
+    assert 400 * 256 == rows_for("tablecast", Setting(256, 200))
+    assert 4 * 256 == rows_for("openai parse", Setting(256, 200))
     write_source(tmp_path / "s.parquet", 10)
     assert (tmp_path / "s.parquet").stat().st_size > 0
+
+
+def test_storms_are_measured():
+    """Each share of errors and the refusals for a rate have a line and a verdict; what is served is accounted."""
+    found = storms.storms(rows=20)
+    assert [1, 1, 1, 1] == [one["accounted"] / one["served"] for one in found]
+    assert [20, 20, 20, 4] == [one["ok"] for one in found]
+    assert len(found) == len(storms.goals(found)) == len(storms.table(found).splitlines()) - 2
+    dear = [found[0] | {"calls_a_row": 1.2}, found[0] | {"calls_a_row": 1.1}]
+    assert ["missed)", "met)"] == [line.split()[-1] for line in storms.goals(dear)]
+
+
+def test_long_runs_are_looked_at_at_both_ends():
+    """The first rows and the last, each by the median of its pieces: one stop, or one dear moment, moves neither."""
+    watch = Watch()
+    for done in range(0, 1_000_001, 1_000):
+        late = done >= 950_000
+        seconds = (5.0 if done > 960_000 else 0.0) + (5.0 if done > 20_000 else 0.0)  # of two stops
+        cpu = done * (0.0003 if late else 0.0002) + seconds
+        watch.marks.append((done, done * 0.001 + seconds, cpu, 0.0006 if late else 0.0005))
+    found = watch.rates(1_000_000)
+    assert pytest.approx(0.25) == drift(found)  # half as much again, on a machine that is a fifth slower
+    assert pytest.approx(0.5) == drift(found | {"late_yard_ms": found["early_yard_ms"]})
+    assert {"early_cpu_ms": 0.2, "late_cpu_ms": 0.3} == {
+        name: round(value, 6) for name, value in found.items() if name.endswith("cpu_ms")
+    }
+    assert 1_000 == round(found["early_rows_per_second"]) == round(found["late_rows_per_second"])
+
+
+def test_a_rival_that_fails_leaves_the_others_their_figures(monkeypatch):
+    """A client that is not installed, or breaks, is left out and said; ours must not fail."""
+    figures = Figures(rows=1000, seconds=2, cpu_seconds=0.5, peak_rss_mb=200, latency=0, concurrency=256)
+
+    def run(name, *rest):
+        if name == BARE:
+            raise RuntimeError("it broke")
+        return figures
+
+    monkeypatch.setattr("benchmarks.compare.run_client", run)
+    heard = []
+    found = compare([Setting(256, 0)], [OURS, BARE, PARSE], 2, {}, heard=heard.append)
+    assert [OURS, PARSE] == [place.client for place in found]
+    assert ["C=256, 0 ms: bare aiohttp is not measured: it broke"] * 2 == [line for line in heard if "broke" in line]
+    monkeypatch.setattr("benchmarks.compare.OURS", BARE)
+    with pytest.raises(RuntimeError, match="it broke"):
+        compare([Setting(256, 0)], [BARE], 1, {})
 
 
 def test_the_tables_say_what_was_found(tmp_path):
@@ -128,7 +178,7 @@ def test_the_tables_say_what_was_found(tmp_path):
     plain = Setting(256, 0)
     ours = Figures(rows=1000, seconds=2, cpu_seconds=0.5, peak_rss_mb=200, latency=0, concurrency=256)
     places = [Place(OURS, plain, ours, 1.0), Place(BARE, plain, ours, 0.9), Place(PARSE, plain, ours, 16.0)]
-    assert "| 0 ms | 256 | tablecast | 500 | 0.500 | 1.00 | – | 200 |" in table(places).splitlines()
+    assert "| 0 ms | 256 | tablecast | 1,000 | 500 | 0.500 | 1.00 | – | 200 |" in table(places).splitlines()
     assert ["missed)", "met)"] == [line.split()[-1] for line in goals(places)]
     plots.draw({"compare": [place.as_dict() for place in places]}, tmp_path)
     assert b"<svg" in (tmp_path / "performance-cpu.svg").read_bytes()

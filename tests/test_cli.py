@@ -488,6 +488,18 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert "[]\n" == done.stdout
 
 
+def test_status_counts_the_rows_that_people_filled_in(folder: Path, run: Run, serve: Any) -> None:
+    """In text and as JSON; nothing is said where there is none."""
+    serve(lambda call: "no json" if "milk" in call.prompt else read_item(call))
+    run("run", "flow.py")
+    assert "3 ok, 1 quarantined" in run("status", "out/items")[1]
+    assert "human" not in json.loads(run("status", "out/items", "--json")[1])
+    (folder / "edits.csv").write_text("key,name,price\nb,milk,0.90\n")
+    assert 0 == run("accept", "out/items", "edits.csv", "--yes")[0]
+    assert "4 in, 4 ok (1 by hand), 0 quarantined, 0 pending" in run("status", "out/items")[1]
+    assert 1 == json.loads(run("status", "out/items", "--json")[1])["human"]
+
+
 def test_status_tells_of_a_newer_run_that_is_not_complete(folder: Path, run: Run, serve: Any) -> None:
     """The old tables stay, and `status` says that new ones are growing."""
     serve(lambda call: Reply("no", 401) if "egg" in call.prompt else read_item(call))

@@ -19,12 +19,13 @@ from extract.control import (
     Limited,
     LoadRules,
     Refused,
+    Suspects,
     Ticket,
     Troubled,
     Verdict,
 )
 from extract.errors import ConfigError
-from tests.storms import KINDS, Storm, jobs, play, run, span_of
+from tests.storms import KINDS, Storm, jobs, outage_storm, play, run, span_of
 
 PER_SECOND = [kind for kind in KINDS if not kind.endswith("minute")]
 
@@ -359,6 +360,52 @@ def test_outage(seconds: int, permits: int) -> None:
     assert curve.failed_in_outage - max(0, len(curve.looks) - 3) <= 3 * permits
     assert all(later - earlier >= 5 for earlier, later in zip(curve.looks, curve.looks[1:], strict=False))
     assert curve.reached(0.9 * curve.goodput(20, 30), end, 3) <= 30
+
+
+# In each of them, rows that had failed by themselves met the beginning of the outage.
+@pytest.mark.parametrize("seed", [545, 1385, 4181, 4674, 4741, 5086, 6478])
+def test_no_row_is_lost_to_an_outage(seed: int) -> None:
+    """What failed before the breaker opened is given back, and the last attempt waits until it is known."""
+    curve = run(outage_storm(seed))
+    assert 1 <= curve.openings
+    assert (0, 0) == (curve.lost, curve.lost_to_outage)
+
+
+def test_suspects() -> None:
+    """Failures in a row are under suspicion until a later call is served, or the breaker opens over them."""
+    control, suspects = controller(concurrency=8), Suspects[str]()
+
+    def fails(name: str, begun: float, now: float) -> None:
+        ticket = control.started(begun)
+        assert Verdict.COUNT is control.finished(ticket, now, Troubled())
+        suspects.add(now, name)
+
+    fails("a", 0.0, 1.0)
+    control.finished(control.started(1.0), 1.5, Answered())
+    assert [("a", False)] == list(suspects.known(control))
+    fails("b", 2.0, 2.5)
+    assert ([], 1, ["b"]) == (list(suspects.known(control)), len(suspects), list(suspects))
+    fail(control, 3.0, 30)
+    assert control.is_open
+    assert [("b", True)] == list(suspects.known(control))
+
+
+def test_a_pause_that_one_request_is_told_says_nothing_of_the_pace() -> None:
+    """Everybody waits, and goes on as if the clock had stood still."""
+    control, same = controller(), controller()
+    for each in (control, same):
+        tickets = fill(each, 0.0)
+        each.finished(tickets[0], 0.1, Limited(1.0))
+        for ticket in tickets[1:]:
+            each.finished(ticket, 0.2, Answered())
+        serve(each, 1.2, 10.0)
+    begun, twin = control.started(20.0), same.started(20.0)
+    control.finished(begun, 20.1, Refused(7.0))
+    same.finished(twin, 20.1, Refused())
+    assert 7.0 == pytest.approx(control.may_start(20.1))
+    assert not control.is_calm(27.5)
+    assert same.pace(20.2) == pytest.approx(control.pace(27.2))
+    assert same.may_start(20.1) == pytest.approx(max(0.0, control.may_start(27.1)), abs=1e-9)
 
 
 @pytest.mark.parametrize("permits", [8, 32, 128])

@@ -95,6 +95,19 @@ def test_an_unsupported_value_is_flagged(tmp_path: Path) -> None:
     assert result.ok
 
 
+def test_a_value_of_another_item_is_no_support(tmp_path: Path) -> None:
+    """Values of one item stand together; the evidence table points at its own line."""
+    text = TEXT + "\nTea      4.00\nCoffee   7.00\nSugar    4.00"
+    right = [{"label": "Tea", "amount": 4}, {"label": "Coffee", "amount": 7}, {"label": "Sugar", "amount": 4}]
+    result = ran(tmp_path / "a", GOOD | {"lines": right}, text=text, evidence=True)
+    assert [] == flags(result)
+    starts = {row["path"]: row["start"] for row in result.evidence.to_pylist()}
+    assert [text.index("4.00"), text.rindex("4.00")] == [starts[f"$.lines[{n}].amount"] for n in (0, 2)]
+    wrong = [right[0] | {"amount": 7}, *right[1:]]
+    result = ran(tmp_path / "b", GOOD | {"lines": wrong}, text=text, evidence=True)
+    assert ["evidence.unsupported:$.lines[0].amount"] == flags(result)
+
+
 def test_an_unsupported_cell_is_emptied(tmp_path: Path) -> None:
     """Null and a flag in its place, the row is kept."""
 

@@ -16,8 +16,8 @@ import pytest
 from extract import failpoints
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests import children
-from tests.children import go, kill_at_random, nursery, to_the_end, wait_for
-from tests.crash import campaign, tree
+from tests.children import go, nursery, to_the_end, wait_for
+from tests.crash import INSTANTS, _instants, campaign, tree
 from tests.support import item, parts, rows_csv
 
 KILLS = 10
@@ -43,12 +43,13 @@ def keys(out: Path) -> list[str]:
 def test_a_run_that_is_killed_ten_times_ends_like_one_that_is_not(tmp_path: Path) -> None:
     """Every row once, the same bytes, and no more calls than rows + kills times concurrency."""
     source, out = rows_csv(tmp_path / "items.csv", 60), tmp_path / "out"
-    with ScriptedServer(answer) as server:
-        assert 0 == to_the_end(child(source, tmp_path / "undisturbed", server))
-        assert 60 == len(server.calls)
-    with ScriptedServer(answer) as server:
-        assert 3 <= kill_at_random(lambda: child(source, out, server), server, KILLS, seed=2)
-        assert len(server.calls) <= 60 + KILLS * CONCURRENCY
+    with nursery(tmp_path) as ready:
+        with ScriptedServer(answer) as server:
+            assert 0 == ready.run(source, tmp_path / "undisturbed", server), ready.said
+            assert 60 == len(server.calls)
+        with ScriptedServer(answer) as server:
+            assert 3 <= ready.kill_at_random(source, out, server, KILLS, seed=2)
+            assert len(server.calls) <= 60 + KILLS * CONCURRENCY
     assert [f"k{n}" for n in range(1, 61)] == keys(out)
     assert parts(tmp_path / "undisturbed") == parts(out)
     assert 18 == len(parts(out))
@@ -107,6 +108,18 @@ def test_a_run_may_end_again_and_again_where_it_is_taken_up(tmp_path: Path) -> N
         assert [] == running.faults
         assert 20 <= running.kills
         assert 3 <= running.while_working
+
+
+def test_the_campaign_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m tests.crash --help` explains its argument; a word that is no number is refused, not a traceback."""
+    assert [INSTANTS, 12] == [_instants([]), _instants(["12"])]
+    for words, code in ((["--help"], 0), (["many"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            _instants(words)
+        assert code == ended.value.code
+    said = capsys.readouterr()
+    assert "instants" in said.out
+    assert "invalid int value: 'many'" in said.err
 
 
 def test_a_second_run_in_a_directory_ends_at_once_and_changes_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import date
@@ -21,6 +20,7 @@ from extract.prices import cost_of, priced, read_prices
 from extract.records import Usage
 from extract.sinks import read_manifest
 from extract.testing import Call, Reply, ScriptedServer, completion
+from tests.commands import console
 from tests.support import item, pipeline, rows_csv
 
 DAY = date(2026, 6, 1)
@@ -114,7 +114,11 @@ def test_prices_of_the_model_itself_win(table: Path) -> None:
         ),
         ('[[price]]\nmodel = "a"\noutput = 2', "line 1: price 1 of 'a' has no 'input' (add it: [[price]], "),
         ('[[price]]\nmodel = ""\ninput = 1\noutput = 2', "line 2: price 1: model = ''"),
-        ('[[price]]\nmodel = "a"\ninputs = 1', "price 1 of 'a' has no 'input'"),
+        (
+            '[[price]]\nmodel = "a"\ninputs = 1\noutput = -2',
+            "line 3: price 1 of 'a': unknown key 'inputs' = 1 (did you mean 'input'?)",
+        ),
+        ('[[price]]\nmode = "a"\ninput = 1', "line 2: price 1: unknown key 'mode' = 'a' (did you mean 'model'?)"),
         (
             '[[price]]\nmodel = "a"\ninput = 1\noutput = 1\ncached = 2',
             "line 5: price 1 of 'a': unknown key 'cached' = 2 (did you mean 'cached_input'?)",
@@ -129,7 +133,11 @@ def test_prices_of_the_model_itself_win(table: Path) -> None:
         ),
         ('[[price]\nmodel = "a"', "line 1: this is no TOML: "),
         ('[[price]]\nmodel = "a', "line 2: this is no TOML: "),
-        ('\n[[prices]]\nmodel = "a"', "line 2: unknown key 'prices' (each price is a table: [[price]], "),
+        (
+            '\n[[prices]]\nmodel = "a"',
+            "line 2: unknown key 'prices' (did you mean 'price'?; each price is a table: [[price]], ",
+        ),
+        ("[settings]\na = 1", "line 1: unknown key 'settings' (there are: price; each price is a table: [[price]], "),
         ('[price]\nmodel = "a"', "line 1: price = {'model': 'a'} is no list of tables"),
         ("price = [1]", "line 1: price = [1] is no list of tables"),
         ('price = [{model = "a", input = -1, output = 1}]', ": price 1 of 'a': input = -1: "),
@@ -152,12 +160,14 @@ def test_a_table_that_is_wrong_says_where_and_what_to_do(tmp_path: Path, text: s
 
 @pytest.mark.parametrize("name", ["missing.toml", "", "folder", "nul\0"])
 def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    """A folder, a file that is not there, a name that no file can have."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         read_prices(str(tmp_path / name))
 
 
 def test_an_empty_table_has_no_prices(tmp_path: Path) -> None:
+    """It is a table all the same: costs are unknown, and nothing is wrong."""
     (path := tmp_path / "prices.toml").write_text("# nothing yet\n")
     assert read_prices(path).of("a", DAY) is None
 
@@ -228,6 +238,7 @@ def test_row_manifest_report_and_budget_have_one_cost(table: Path, tmp_path: Pat
 def test_the_environment_names_a_table_and_the_pipeline_comes_first(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A price of the model's own, then the pipeline's table, then EXTRACT_PRICES; a cap needs one of them."""
     (mine := tmp_path / "mine.toml").write_text('[[price]]\nmodel = "*"\ninput = 100\noutput = 100\n')
     monkeypatch.setenv("EXTRACT_PRICES", str(table))
     source = rows_csv(tmp_path / "items.csv", 1)
@@ -251,6 +262,7 @@ def test_the_environment_names_a_table_and_the_pipeline_comes_first(
 
 
 def test_the_local_model_has_no_price(tmp_path: Path) -> None:
+    """Whatever a table says."""
     (mine := tmp_path / "mine.toml").write_text('[[price]]\nmodel = "*"\ninput = 100\noutput = 100\n')
     prepared = prepare_run(pipeline(prices=mine), rows_csv(tmp_path / "items.csv", 1), local=True)
     assert prepared.pipeline.model.cost_usd(1, 1) is None
@@ -282,15 +294,19 @@ def test_a_table_beside_the_pipeline_is_found(table: Path, tmp_path: Path, monke
     assert load_pipeline(str(flow)).prices is None
 
 
-def test_a_bad_table_ends_a_command_with_code_2(tmp_path: Path) -> None:
+def test_a_bad_table_ends_a_command_with_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one line that names file, line, key and value."""
     (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "gem-*"\ninput = "1"\noutput = 2\n')
     (tmp_path / "flow.py").write_text(FLOW)
     rows_csv(tmp_path / "items.csv", 1)
-    command = [sys.executable, "-m", "extract", "check", "flow.py", "items.csv"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "HOME": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert 2 == done.returncode
-    assert "prices.toml, line 3: price 1 of 'gem-*': input = '1'" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    code, _, error = console(monkeypatch, capsys)("check", "flow.py", "items.csv")
+    sys.modules.pop("flow", None)
+    assert 2 == code
+    assert "prices.toml, line 3: price 1 of 'gem-*': input = '1'" in error
 
 
 def test_a_date_that_passes_makes_no_table_anew(tmp_path: Path) -> None:

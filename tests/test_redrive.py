@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +14,14 @@ from pydantic import BaseModel
 
 import extract
 from extract import Limits, Prompt, Redriven, Repair, Samples, failpoints
-from extract.choice import Plan
 from extract.disk import DiskPause
 from extract.errors import ConfigError, RunStopped
 from extract.fsck import fsck
 from extract.records import Record
+from extract.redriving import Plan
 from extract.runner import Runner
 from extract.testing import Call, Reply, ScriptedServer, completion
+from tests import anew
 from tests.commands import said
 from tests.crash import campaign, tree
 from tests.support import item, parts, pipeline, rows_csv
@@ -75,7 +75,7 @@ def small(**changes: Any) -> extract.Pipeline:
 
 
 def run(server: ScriptedServer, source: Any, out: Path, options: Any = None, **changes: Any) -> extract.Result:
-    return extract.run(small(**changes), source, out=out, endpoint=server.endpoint(), **(options or {}))
+    return anew.run(server, small(**changes), source, out, options)
 
 
 def redrive(server: ScriptedServer, source: Any, out: Path, changes: Any = None, **options: Any) -> Redriven:
@@ -87,16 +87,7 @@ def asked(server: ScriptedServer) -> list[int]:
 
 
 def derived_anew(server: ScriptedServer, source: Any, out: Path, **changes: Any) -> dict[str, bytes]:
-    """The tables that a plain run makes of the journal alone."""
-    copy = out.with_name(f"{out.name}-copy")
-    shutil.copytree(out, copy)
-    (copy / "manifest.json").unlink()
-    before = len(server.calls)
-    run(server, source, copy, **changes)
-    assert before == len(server.calls)
-    found = parts(copy)
-    shutil.rmtree(copy)
-    return found
+    return anew.derived_anew(server, small(**changes), source, out)
 
 
 def test_the_quarantined_are_asked_again_and_nothing_else(
@@ -112,6 +103,7 @@ def test_the_quarantined_are_asked_again_and_nothing_else(
     assert [f"item {n}" for n in range(1, ROWS + 1)] == result.table["name"].to_pylist()
     assert before.keys() == parts(out).keys()
     assert [] == fsck(out, source).violations
+    assert "done" == json.loads((out / "manifest.json").read_text())["redrive"]["state"]
 
 
 def test_what_was_answered_stays_in_later_runs(source: Path, out: Path, server: ScriptedServer, mood: Model7) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-import subprocess
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -28,7 +27,7 @@ from extract.sinks import read_manifest
 from extract.survey import survey, survey_text
 from extract.testing import Call, Reply, ScriptedServer, completion
 from extract.verbatim import Verbatim
-from tests.children import child, kill_at_random, to_the_end
+from tests.children import nursery
 from tests.support import parts, pipeline, rows_csv
 
 TOO_COMPLEX = {
@@ -39,6 +38,7 @@ TOO_COMPLEX = {
     }
 }
 REFUSED = Reply(TOO_COMPLEX, 400)
+SMALL = "tests.test_relaxing.small_shards"
 MANY = Literal[tuple(f"label{number}" for number in range(60))]  # type: ignore[valid-type]  # made of a tuple
 
 
@@ -192,6 +192,7 @@ def test_a_schema_that_is_refused_on_the_last_rung_stops_the_run(tmp_path: Path,
 
 
 def test_a_schema_with_nothing_to_give_up_stops_the_run_at_once(tmp_path: Path, source: Path) -> None:
+    """With the endpoint's words, and after no more calls than may be in flight."""
     with ScriptedServer(lambda call: REFUSED) as server:
         with pytest.raises(RunStopped, match="too complex: 400: The specified schema produces"):
             extract.run(pipeline(), source, out=tmp_path / "out", endpoint=server.endpoint())
@@ -396,6 +397,7 @@ def test_check_warns_of_a_schema_that_may_be_refused(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_knows_what_is_answered_on_lower_rungs(tmp_path: Path, source: Path) -> None:
+    """Nothing of it would be asked again."""
     with ScriptedServer(refusing("maxItems", "minimum")) as server:
         extract.run(bills(), source, out=tmp_path / "out", endpoint=server.endpoint())
         found = survey(prepare_run(bills(), source, endpoint=server.endpoint()), tmp_path / "out" / "journal.db")
@@ -406,18 +408,19 @@ def test_a_relaxing_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path)
     """Every record is paid once, but for the calls in flight; the tables have the same bytes."""
     source = rows_csv(tmp_path / "items.csv", 40)
     script = refusing("maxItems", "minimum", answer=lambda call: Reply(completion(bill(call)), delay=0.03))
-    with ScriptedServer(script) as server:
-        assert 0 == to_the_end(_child(source, tmp_path / "undisturbed", server))
-    with ScriptedServer(script) as server:
-        kill_at_random(lambda: _child(source, tmp_path / "out", server), server, 4, seed=3)
+    with nursery(tmp_path) as ready:
+        with ScriptedServer(script) as server:
+            assert 0 == ready.run(source, tmp_path / "undisturbed", server, maker=SMALL), ready.said
+        with ScriptedServer(script) as server:
+            ready.kill_at_random(source, tmp_path / "out", server, 4, seed=3, maker=SMALL)
         paid = [call for call in server.calls if not holds(call, "maxItems", "minimum")]
         assert 40 <= len(paid) <= 40 + 4 * 8
         assert len(server.calls) - len(paid) <= 5 * (8 + 1)
     assert parts(tmp_path / "undisturbed") == parts(tmp_path / "out")
 
 
-def _child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
-    return child("tests.test_relaxing.bills", source, out, server)
+def small_shards() -> Pipeline:
+    return bills(shard_rows=7, limits=Limits(concurrency=8))
 
 
 def test_votes_are_asked_with_the_schema_of_their_first_answer(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ def test_nothing_is_asked_twice_unchanged(tmp_path: Path) -> None:
     answers = [reply(GOOD | {"total": -1}), reply({"total": -1})]
     result, bodies = ran(tmp_path, answers, repair=Repair(max_repairs=5))
     assert 2 == len(bodies)
-    assert 1 == result.report.quarantined
+    assert [2] == result.quarantine["attempts"].to_pylist()
+    assert [("ask", 1, 0), ("repair", 1, 0)] == efforts(tmp_path)
 
 
 def test_without_repairs_nothing_is_asked_again(tmp_path: Path) -> None:

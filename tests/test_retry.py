@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import weakref
 from collections.abc import Iterable
 
 import pytest
@@ -164,3 +166,58 @@ def test_no_jitter_makes_the_wait_after_a_rate_limit_collapse(jitter: float) -> 
 
 def test_without_an_error_the_backoff_counts() -> None:
     assert 0.5 == wait_seconds(POLICY, 1, None, 0.0)
+
+
+def of_outage(error: APIError) -> APIError:
+    error.of_outage = True
+    return error
+
+
+def test_a_failure_that_turns_out_to_be_of_an_outage_is_no_attempt() -> None:
+    """It is still a call; the limits hear which of its attempts a call is."""
+    scene = Scene([failure(), of_outage(failure()), failure(), None], Retry(max_attempts=3, initial_wait=0))
+    assert 4 == scene.run().attempts
+
+
+def test_what_always_looks_like_an_outage_comes_to_an_end() -> None:
+    scene = Scene((of_outage(failure()) for _ in itertools.count()), Retry(max_attempts=3, initial_wait=0))
+    with pytest.raises(APIError):
+        scene.run()
+    assert 6 == scene.calls
+
+
+def test_a_call_that_failed_leaves_nothing_to_the_collector() -> None:
+    """Its error knows the frames that it passed, and they know what the call held: megabytes in a long run."""
+
+    class Held:
+        pass
+
+    kept: list[weakref.ref[Held]] = []
+
+    async def send(sent: ChatRequest) -> Completion:
+        held = Held()
+        kept.append(weakref.ref(held))
+        if len(kept) % 4 == 0:
+            return answer()
+        error = ValueError("below")  # which this frame knows, as a connection knows why it broke
+        try:
+            raise error
+        except ValueError as caught:
+            raise failure() from caught
+
+    async def no_wait(seconds: float) -> None:
+        pass
+
+    sender = with_retries(send, Retry(initial_wait=0), sleep=no_wait)
+
+    async def story() -> None:
+        for _ in range(5):
+            await sender(request())
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(story())
+        assert (20, []) == (len(kept), [each for each in kept if each() is not None])
+    finally:
+        gc.enable()

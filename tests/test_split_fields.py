@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,11 +21,12 @@ from extract.sinks import read_manifest
 from extract.survey import survey, survey_text
 from extract.testing import Call, Reply, ScriptedServer, completion
 from extract.verbatim import Verbatim
-from tests.children import child, kill_at_random, to_the_end
+from tests.children import nursery
 from tests.support import parts, pipeline, rows_csv
 from tests.test_relaxing import REFUSED, bill, bills, holds, schema_of
 
 BOTH = [["name", "label"], ["lines", "day"]]
+SMALL = "tests.test_split_fields.small_shards"
 
 
 class Order(BaseModel):
@@ -276,6 +276,8 @@ def test_each_part_is_relaxed_by_itself(tmp_path: Path, source: Path) -> None:
 
 
 def test_a_part_that_stays_too_complex_stops_the_run_by_its_name(tmp_path: Path, source: Path) -> None:
+    """It says which fields those are, and what helps."""
+
     def script(call: Call) -> Any:
         return REFUSED if "lines" in fields_of(call) else of_part(call, bill(call))
 
@@ -318,6 +320,7 @@ def test_a_number_makes_parts_of_about_equal_size(count: int, expected: tuple[tu
 
 
 def test_equal_fields_are_spread_evenly() -> None:
+    """For every number of parts: none has two fields more than another, and none is lost."""
     for number in range(1, 12):
         schema = compile_schema({"type": "object", "properties": {f"f{n:02}": {"type": "string"} for n in range(11)}})
         found = parts_of(schema, number) or (Part(tuple("x" * 11), ()),)
@@ -346,6 +349,7 @@ def test_equal_fields_are_spread_evenly() -> None:
     ],
 )
 def test_a_split_that_does_not_fit_is_refused_before_paying(tmp_path: Path, split: Any, message: str) -> None:
+    """With the reason."""
     with pytest.raises(ConfigError, match=message):
         prepared_of(tmp_path, orders(split_fields=split))
 
@@ -376,6 +380,7 @@ def test_the_path_of_a_part_selects_its_fields() -> None:
 
 
 def test_check_counts_the_requests_of_all_parts(tmp_path: Path) -> None:
+    """As data and in words."""
     found = survey(prepared_of(tmp_path, orders()), None)
     assert (4, 0, 2) == (found["requests"], found["answered"], found["requests_per_record"])
     assert "asked for in 2 requests a record" in survey_text(found)
@@ -388,14 +393,15 @@ def test_a_split_run_that_is_killed_ends_like_one_that_is_not(tmp_path: Path) ->
     def script(call: Call) -> Reply:
         return Reply(completion(order(call, name=call.prompt)), delay=0.03)
 
-    with ScriptedServer(script) as server:
-        assert 0 == to_the_end(_child(source, tmp_path / "undisturbed", server))
-        assert 60 == len(server.calls)
-    with ScriptedServer(script) as server:
-        kill_at_random(lambda: _child(source, tmp_path / "out", server), server, 4, seed=4)
-        assert 60 <= len(server.calls) <= 60 + 4 * 8
+    with nursery(tmp_path) as ready:
+        with ScriptedServer(script) as server:
+            assert 0 == ready.run(source, tmp_path / "undisturbed", server, maker=SMALL), ready.said
+            assert 60 == len(server.calls)
+        with ScriptedServer(script) as server:
+            ready.kill_at_random(source, tmp_path / "out", server, 4, seed=4, maker=SMALL)
+            assert 60 <= len(server.calls) <= 60 + 4 * 8
     assert parts(tmp_path / "undisturbed") == parts(tmp_path / "out")
 
 
-def _child(source: Path, out: Path, server: ScriptedServer) -> subprocess.Popen[str]:
-    return child("tests.test_split_fields.orders", source, out, server)
+def small_shards() -> Pipeline:
+    return orders(shard_rows=7, limits=Limits(concurrency=8))

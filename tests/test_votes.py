@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -65,6 +65,13 @@ def test_each_field_takes_what_most_answers_have(tmp_path: Path) -> None:
     assert (3, 300, 30) == (row["_attempts"], row["_input_tokens"], row["_output_tokens"])
     assert bodies[0] == bodies[1] == bodies[2]
     assert 3 == len(row["_request"].split())
+
+
+def test_equal_values_are_one_however_they_are_written() -> None:
+    """Numbers with more places, objects in another order; true is no number."""
+    one, other = {"n": Decimal("12.50"), "o": {"a": 1, "b": 2}}, {"n": Decimal("12.5"), "o": {"b": 2, "a": 1}}
+    vote = elected([one, {"n": True, "o": None}, other], lambda name, value: 0.0)
+    assert {"n": 0.6667, "o": 0.6667} == vote.agreement
 
 
 def test_a_seed_is_another_one_for_each_answer(tmp_path: Path) -> None:
@@ -142,6 +149,54 @@ def test_what_was_elected_is_repaired(tmp_path: Path) -> None:
     assert {"company": 1.0, "total": None, "lines": 1.0} == row["_confidence"]
 
 
+def row_flags(result: Result) -> list[str]:
+    return list(result.table["_flags"].to_pylist()[0])
+
+
+def test_fields_that_answers_disagree_about_are_flagged(tmp_path: Path) -> None:
+    """Below a share, and not at it; without `flag_below` none is."""
+    answers = [bill("A", 1), bill("B", 2), bill("C", 2)]
+    result, _ = ran(tmp_path / "a", answers, samples=Samples(n=3, flag_below=0.6))
+    assert ["low_confidence:$.company"] == row_flags(result)
+    result, _ = ran(tmp_path / "b", answers, samples=Samples(n=3, flag_below=0.67))
+    assert ["low_confidence:$.company", "low_confidence:$.total"] == row_flags(result)
+    result, _ = ran(tmp_path / "c", answers)
+    assert [] == row_flags(result)
+    result, _ = ran(tmp_path / "d", [bill("A"), bill("B")], samples=Samples(n=2, flag_below=0.5))
+    assert [] == row_flags(result)
+
+
+def test_flags_of_doubt_are_of_the_answer_that_counts(tmp_path: Path) -> None:
+    """A repaired field has none any more, the others keep theirs; one that another model answered has none."""
+
+    def low(value: Any, record: Any) -> extract.Issue | None:
+        issue = extract.Issue("semantic", "semantic.low", "$.total", "too low", severity="repair")
+        return issue if value.total < 5 else None
+
+    samples = Samples(n=2, flag_below=0.9)
+    answers = [bill("A", 1), bill("B", 2)]
+    more = {"samples": samples, "checks": [low]}
+    result, _ = ran(tmp_path / "a", [*answers, reply({"total": 12})], repair=Repair(max_repairs=1), **more)
+    assert ["repaired:total", "low_confidence:$.company"] == row_flags(result)
+    models = [Model(name="cheap"), Model(name="strong")]
+    result, _ = ran(tmp_path / "b", [*answers, bill("D", 12)], models=models, **more)
+    assert ["escalated:strong"] == row_flags(result)
+
+
+def test_an_unsure_record_that_stays_keeps_its_flag(tmp_path: Path) -> None:
+    """The next model had nothing better."""
+    models = [Model(name="cheap"), Model(name="strong")]
+    samples = Samples(n=2, escalate_below=0.9, flag_below=0.9)
+    result, _ = ran(tmp_path, [bill("A"), bill("B"), reply("none")], models=models, samples=samples)
+    assert ["low_confidence:$.company"] == row_flags(result)
+
+
+def test_what_cannot_be_read_lowers_confidence(tmp_path: Path) -> None:
+    """One of three is none: two thirds is all that a field can have."""
+    result, _ = ran(tmp_path, [bill(), reply("none"), bill()], samples=Samples(n=3, flag_below=0.7))
+    assert [f"low_confidence:$.{name}" for name in ("company", "total", "lines")] == row_flags(result)
+
+
 @pytest.mark.parametrize("settings", [{"format": "csv"}, {"flat": True}], ids=["csv", "flat"])
 def test_confidence_in_flat_tables(tmp_path: Path, settings: dict[str, Any]) -> None:
     """It reads back as it was."""
@@ -157,7 +212,7 @@ def test_the_estimate_knows_of_all_answers(tmp_path: Path) -> None:
     assert 6 == survey(prepare_run(pipeline, frame, endpoint=extract.Endpoint(api_key="k")), None)["requests"]
 
 
-@pytest.mark.parametrize("given_", [{"n": 1}, {"n": 99}, {"n": 3, "escalate_below": 0}])
+@pytest.mark.parametrize("given_", [{"n": 1}, {"n": 99}, {"n": 3, "escalate_below": 0}, {"n": 3, "flag_below": 1.5}])
 def test_impossible_settings_are_refused(given_: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="Samples"):
         Samples(**given_)
@@ -177,6 +232,7 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(ANSWERS)
 def test_a_vote_is_by_the_most(answers: list[dict[str, Any]]) -> None:
     """Against a plain count; the agreement is the winner's share."""

@@ -15,9 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from pydantic_core import from_json, to_json
 
-from benchmarks.server import event_loop
 from benchmarks.tables import Checked, Shards, records_of
 from benchmarks.task import KEY, MAX_TOKENS, MODEL, SYSTEM, Invoice, Job, user_prompt
 from extract.schema import compile_schema
@@ -31,7 +31,7 @@ _MARK = "\x00here\x00"
 
 def run(job: Job) -> None:
     """One run."""
-    with asyncio.Runner(loop_factory=event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(job))
 
 

@@ -30,6 +30,8 @@ _STANDARD = f"{sysconfig.get_paths()['stdlib']}{os.sep}"
 class BrokenCheck(RunStopped):
     """A check raises for record after record."""
 
+    code = "check.error"
+
 
 @dataclass
 class Faults:

@@ -14,9 +14,8 @@ from extract.cli.options import AsJson, JournalPath
 from extract.errors import ConfigError, EditError
 
 if TYPE_CHECKING:
-    from extract.accepting import Accepted
+    from extract.accepting import Accepted, Intended
     from extract.cli.started import Started
-    from extract.edits import Intended
 
 _USAGE = "extract accept RUN_DIR EDITS PIPELINE [SOURCE]"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.cli.app import app
+from extract.cli.app import app, printable
 from extract.cli.options import (
     AsJson,
     Limit,
@@ -114,6 +114,8 @@ def status(
     if growing := read_manifest(run_dir / NEXT):
         counts = growing["counts"]
         typer.echo(f"a newer run is not complete: {counts['pending']:,} of {counts['in']:,} records pending")
+        for line in _stop_lines(growing):
+            typer.echo(line)
     if rows:
         typer.echo(_first_rows(run_dir, manifest, rows))
 
@@ -124,8 +126,9 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
     lines = [
         f"{run_dir}: {manifest['pipeline']} on {manifest['source']}, "
         f"{'complete' if manifest['complete'] else 'not complete'}",
-        f"{counts['in']:,} in, {counts['ok']:,} ok, {counts['quarantined']:,} quarantined, "
+        f"{counts['in']:,} in, {counts['ok']:,} ok{_by_hand(manifest)}, {counts['quarantined']:,} quarantined, "
         f"{counts['pending']:,} pending",
+        *_stop_lines(manifest),
         *([f"reasons: {reasons}"] if reasons else []),
         f"{manifest['requests']:,} requests, {manifest['retries']:,} retries, "
         f"{tokens['input'] + tokens['output']:,} tokens, {manifest['model']} at {manifest['endpoint']}",
@@ -136,6 +139,21 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
         f"files: {', '.join(_files(run_dir, manifest))}",
     ]
     return "\n".join(lines)
+
+
+def _by_hand(manifest: dict[str, Any]) -> str:
+    """How many of the rows people filled in."""
+    number = manifest.get("human", 0)
+    return f" ({number:,} by hand)" if number else ""
+
+
+def _stop_lines(manifest: dict[str, Any]) -> list[str]:
+    """Why the last run ended early, if it said so."""
+    why = manifest.get("stopped")
+    if not isinstance(why, dict):
+        return []
+    hint = f" ({why['hint']})" if why.get("hint") else ""
+    return [printable(f"stopped {why.get('at')}: {why.get('code')}: {why.get('message')}{hint}")]
 
 
 def _files(run_dir: Path, manifest: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from extract.cli.options import AsJson, JournalPath, Settings, ShareLimits, give
 from extract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from extract.choice import Plan
+    from extract.redriving import Plan
 
 
 @app.command()
@@ -54,9 +54,8 @@ def redrive(
     What is answered takes the place of the old answers, in the tables and in all later runs. The run's own settings
     count; --set changes them for these calls.
     """
-    from extract.asking_again import Wanted
     from extract.cli.started import started_as
-    from extract.redriving import planned
+    from extract.redriving import Wanted, planned
     from extract.redriving import redrive as ask_again
 
     started = started_as(run_dir, arguments or [], "extract redrive RUN_DIR PIPELINE [SOURCE]")

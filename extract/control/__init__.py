@@ -10,6 +10,7 @@ from extract.control.calls import Answered, Cancelled, End, Limited, Refused, Ti
 from extract.control.controller import Controller
 from extract.control.rules import LoadRules
 from extract.control.state import bound, learn, numbers_of
+from extract.control.suspects import Suspects
 from extract.control.times import AFTER_ANOTHER, NOW
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Limited",
     "LoadRules",
     "Refused",
+    "Suspects",
     "Ticket",
     "Troubled",
     "Verdict",

@@ -34,6 +34,13 @@ class Breaker:
     def is_open(self) -> bool:
         return self.open_since is not None
 
+    @property
+    def failing_since(self) -> float:
+        """When the first call of this outage failed, or of the failures in a row that may become one; else infinite."""
+        if self.open_since is not None:
+            return self.open_since
+        return self._failed[0][1] if self._failed else math.inf
+
     def wait(self, now: float) -> float:
         return AFTER_ANOTHER if self._is_looking else self._look_at - now
 

@@ -29,7 +29,9 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server is well and says no to this request."""
+    """The server is well and says no to this request; `retry_after` seconds, if it wants all to pause for it."""
+
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,12 +128,20 @@ class Controller:
         self._settle(ticket, end.tokens if isinstance(end, Answered) else 0)
         if isinstance(end, Answered):
             self._answered(ticket, now)
+        elif end.retry_after:
+            self._refused_at = now
+            self._rest_aside(now, _asked(end.retry_after, self.rules.max_retry_after))
         return Verdict.COUNT
 
     @property
     def is_open(self) -> bool:
         """Whether there is an outage: one call at a time looks whether it is over."""
         return self._breaker.is_open
+
+    @property
+    def failing_since(self) -> float:
+        """When the first of the failures was of which an outage is made, or may be; infinite where there is none."""
+        return self._breaker.failing_since
 
     def is_calm(self, now: float) -> bool:
         """Whether all is well, and has been for a while: calls that need not be made may be."""
@@ -225,10 +233,25 @@ class Controller:
         self._epoch += 1
         self._order = 0
 
+    def _rest_aside(self, now: float, seconds: float) -> None:
+        """A pause that says nothing of the pace: it goes on after that as if the clock had stood still."""
+        if self._scout or not self._pace.is_known:
+            self._cut_at = now
+            self._rest_until(now, seconds)
+            return
+        until = now + self._spread(seconds)
+        longer = max(0.0, until - max(now, self._pause_until))
+        self._pause_until = max(self._pause_until, until)
+        self._resumed += longer
+        self._cut_at += longer
+        self._pace.halt(longer)
+
     def _rest_until(self, now: float, seconds: float) -> None:
-        spread = min(1.0, SPREAD * seconds) * self._jitter()
-        self._pause_until = max(self._pause_until, now + seconds + spread)
+        self._pause_until = max(self._pause_until, now + self._spread(seconds))
         self._scout = True
+
+    def _spread(self, seconds: float) -> float:
+        return seconds + min(1.0, SPREAD * seconds) * self._jitter()
 
     def _slow_down(self, ticket: Ticket, now: float, paused: float) -> None:
         """Once per epoch: less in flight where that was too many, else a slower pace."""

@@ -74,6 +74,11 @@ class Pace:
     def delay(self, seconds: float) -> None:
         self._origin += seconds
 
+    def halt(self, seconds: float) -> None:
+        """Nothing begins for so long, and nothing is learned."""
+        self._origin += seconds
+        self.next += seconds
+
     def search(self, at: float) -> None:
         """Find the limit anew from this pace."""
         self._low, self._is_search = at, True

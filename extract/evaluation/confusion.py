@@ -34,8 +34,8 @@ class Confusion:
 
     @property
     def mistakes(self) -> list[tuple[str, str, int]]:
-        """Gold, predicted, how often: the most frequent first."""
-        wrong = [(gold, said, number) for (gold, said), number in self.pairs.items() if gold != said]
+        """Gold, predicted, how often: the most frequent first. A record without a row says nothing wrong."""
+        wrong = [(gold, said, number) for (gold, said), number in self.pairs.items() if gold != said != NO_ROW]
         return sorted(wrong, key=lambda each: (-each[2], each[0], each[1]))
 
     def as_dict(self) -> dict[str, Any]:

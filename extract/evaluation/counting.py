@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 OK, QUARANTINED, ABSENT = range(3)
 NO_ROW = "(no row)"
+_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]")  # to a name, plain or in brackets
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,9 @@ def _named(flags: Collection[Any], paths: Sequence[str]) -> list[bool]:
 
 
 def _plain_path(path: str) -> str:
-    """`.lines[2].price` as `lines.price`."""
-    return ".".join(part.partition("[")[0] for part in path.lstrip(".").split(".") if not part.startswith("["))
+    """`.lines[2]['Total due']` as `lines.Total due`."""
+    names = (name or re.sub(r"\\(.)", r"\1", quoted) for name, quoted in _STEP.findall(path))
+    return ".".join(name for name in names if name)
 
 
 def _is_below(path: str, other: str) -> bool:

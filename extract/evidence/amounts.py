@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
-from extract.evidence.support import SCORES, How, Support
+from extract.evidence.support import MAX_PLACES, SCORES, How, Support
 
-MAX_PLACES = 50  # of one value
 _RUN = re.compile(r"\d(?:[\d.,'\u2019\u02bc \u00a0\u202f]{0,60}\d)?")
 _SPACES = re.compile(r"[ \u00a0\u202f]")
 _GROUPS = re.compile(r"\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d{1,6})?")
@@ -73,12 +72,10 @@ class Amounts:
         for match in _WORD.finditer(text):
             self._put(Decimal(_spelled(match)), match.start(), match.end(), "normalised")
 
-    def find(self, value: Decimal) -> list[Support]:
-        """Where a number stands that reads as the value, the plainest readings first."""
+    def find(self, value: Decimal, most: int = MAX_PLACES) -> list[Support]:
+        """Where a number stands that reads as the value, the plainest readings first, at most so many."""
         places = sorted(self._by_value.get(value, {}).items(), key=lambda item: (item[1] != "exact", item[0]))
-        return [
-            Support(start, end, self._text[start:end], how, SCORES[how]) for (start, end), how in places[:MAX_PLACES]
-        ]
+        return [Support(start, end, self._text[start:end], how, SCORES[how]) for (start, end), how in places[:most]]
 
     def _put(self, value: Decimal, start: int, end: int, how: How) -> None:
         places = self._by_value.setdefault(value, {})

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 
-from extract.evidence.support import SCORES, How, Support
+from extract.evidence.support import MAX_PLACES, SCORES, How, Support
 from extract.evidence.words import Words
 
-MAX_PLACES = 50
 _NEAR = 3  # tokens between a month and its day or year: "12 de marzo de 2018"
 _JOINED = 40  # characters between a date and its time of day
 _LANGUAGES = (
@@ -58,13 +57,14 @@ class Days:
             if (time := _time(match)) is not None:
                 self._times.append((*match.span(), time))
 
-    def find(self, value: dt.date | dt.time, day_first: bool | None = None) -> list[Support]:
-        """Where the date, the time, or the date and then the time stands.
+    def find(self, value: dt.date | dt.time, day_first: bool | None = None, most: int = MAX_PLACES) -> list[Support]:
+        """Where the date, the time, or the date and then the time stands, at most so many places.
 
         `day_first` says how 02/05/2018 reads; None: as the other dates of the text say, else both ways.
         """
         if isinstance(value, dt.time):
-            return [self._support(start, end, "exact") for start, end, time in self._times if _same(time, value)]
+            same = ((start, end) for start, end, time in self._times if _same(time, value))
+            return [self._support(start, end, "exact") for start, end in islice(same, most)]
         day = value.date() if isinstance(value, dt.datetime) else value
         places = sorted(
             [
@@ -72,7 +72,7 @@ class Days:
                 *self._of_doubtful(day, self._order if day_first is None else day_first),
             ],
             key=lambda item: (item[1] != "exact", item[0]),
-        )[:MAX_PLACES]
+        )[:most]
         found = [self._support(*place, how) for place, how in places]
         if not isinstance(value, dt.datetime):
             return found

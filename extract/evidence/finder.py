@@ -12,7 +12,7 @@ from typing import Any
 
 from extract.evidence.amounts import Amounts
 from extract.evidence.days import Days
-from extract.evidence.support import Support
+from extract.evidence.support import MAX_PLACES, Support
 from extract.evidence.words import Words, fold
 
 NEAR = 0.8  # likeness from which a text that does not stand there is shown with what it is like
@@ -33,22 +33,25 @@ class Finder:
         numbers, dates, times and enums of these are looked for; a truth value, bytes and None have no writing of their
         own, see `has_writing`.
         """
-        found = self._places(value, day_first)
-        if found:
-            return _behind(self.text, found, hints)
-        return self._words.near(value, NEAR) if isinstance(value, str) else None
+        found = self.places(value, day_first)
+        return best_behind(self.text, found, hints) if found else self.most_like(value)
 
-    def _places(self, value: Any, day_first: bool | None) -> Sequence[Support]:
+    def places(self, value: Any, day_first: bool | None = None, most: int = MAX_PLACES) -> Sequence[Support]:
+        """All places that support a value, the plainest readings first, at most so many."""
         if isinstance(value, Enum):
             value = value.value
         if isinstance(value, bool | None) or not has_writing(value):
             return ()
         if isinstance(value, int | float | Decimal):
             number = Decimal(value) if isinstance(value, int) else Decimal(str(value))
-            return self._amounts.find(number) if number.is_finite() else ()
+            return self._amounts.find(number, most) if number.is_finite() else ()
         if isinstance(value, dt.date | dt.time):
-            return self._days.find(value, day_first)
-        return self._words.find(str(value))
+            return self._days.find(value, day_first, most)
+        return self._words.find(str(value), most)
+
+    def most_like(self, value: Any) -> Support | None:
+        """What is most like a text that does not stand there."""
+        return self._words.near(value, NEAR) if isinstance(value, str) else None
 
     @cached_property
     def _words(self) -> Words:
@@ -78,12 +81,24 @@ def has_writing(value: Any) -> bool:
     return value is not None and not isinstance(value, bool | bytes | dt.timedelta | list | dict | set | tuple)
 
 
-def _behind(text: str, found: Sequence[Support], hints: Sequence[str]) -> Support:
+def is_text(value: Any) -> bool:
+    """Whether a value is looked for letter by letter, not as a number, a date or a time."""
+    if isinstance(value, Enum):
+        value = value.value
+    return not isinstance(value, int | float | Decimal | dt.date | dt.time)
+
+
+def best_behind(text: str, found: Sequence[Support], hints: Sequence[str]) -> Support:
     """The first of the best: by how it is written, then by how many hints stand before it on its line."""
     if len(found) == 1 or not hints:
         return found[0]
     wanted = {fold(hint) for hint in hints}
     return max(found, key=lambda each: (each.score, len(wanted & _label(text, each.start))))
+
+
+def is_behind(text: str, span: Support, hints: Sequence[str]) -> bool:
+    """Whether one of the hints stands before a place on its line, or on the line above where there are no words."""
+    return not _label(text, span.start).isdisjoint({fold(hint) for hint in hints})
 
 
 def _label(text: str, start: int) -> set[str]:

@@ -22,8 +22,8 @@ class Evidence:
     says so of all of its fields that have a writing of their own.
 
     unsupported: what becomes of a value that the source does not support. "flag": the row says so. "null": the cell is
-        emptied, the row says so; only for fields that may be null. "repair": it is asked for again. "reject": the
-        record goes to the quarantine (code `evidence.unsupported`).
+        emptied, the row says so; only for fields that may be null. "repair": it is asked for again, and then
+        it is as `Repair(failed=…)` says. "reject": the record goes to the quarantine (code `evidence.unsupported`).
     column: where to look; None: every text column of the prompt, and the text of its files.
     day_first: how 02/05/2018 reads; None: as the other dates of the text have it, else both ways.
     quote: a text field beside this one in which the model says where it found the value. The quote must stand in the

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_PLACES = 50  # of one value, where no other number is asked for
+
 How = Literal["exact", "normalised", "parts", "ocr", "near"]
 
 SCORES: dict[How, float] = {"exact": 1.0, "normalised": 0.98, "parts": 0.93, "ocr": 0.9}  # `near` has its own

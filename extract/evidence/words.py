@@ -16,11 +16,10 @@ from itertools import accumulate, islice
 
 from rapidfuzz import fuzz
 
-from extract.evidence.support import SCORES, How, Support
+from extract.evidence.support import MAX_PLACES, SCORES, How, Support
 
 MAX_VALUE = 5_000  # characters of a text that is looked for in more than the exact way
 MAX_NEAR = 400  # characters of a text that is looked for nearly
-MAX_PLACES = 50  # of one value
 FAR = 3  # lines below, in which a value may go on in its column
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff"
@@ -56,14 +55,14 @@ class Words:
         self.starts = [0, *accumulate(map(len, self.folded))]  # of the tokens in `compact`; at the end its length
         self.compact = "".join(self.folded)
 
-    def find(self, value: str) -> list[Support]:
-        """Where the value stands, in the best way that is found at all; empty where it does not."""
+    def find(self, value: str, most: int = MAX_PLACES) -> list[Support]:
+        """Where the value stands, in the best way that is found at all, at most so many places."""
         wanted = Words(value) if len(value) <= MAX_VALUE else None
-        exact = self._exact(value.strip(), wanted)
+        exact = self._exact(value.strip(), wanted, most)
         if exact or wanted is None or not wanted.compact:
             return exact
         return (
-            self._whole(wanted, self.compact, wanted.compact, "normalised")
+            self._whole(wanted, self.compact, wanted.compact, "normalised", most)
             or self._in_parts(wanted)
             or self._scanned(wanted)
         )
@@ -82,10 +81,10 @@ class Words:
         start, end = self._widened(found.dest_start, found.dest_end)
         return Support(start, end, self.text[start:end], "near", round(found.score / 100, 3))
 
-    def _exact(self, value: str, wanted: Words | None) -> list[Support]:
+    def _exact(self, value: str, wanted: Words | None, most: int) -> list[Support]:
         found: list[Support] = []
         at = self.text.find(value) if value else -1
-        while at >= 0 and len(found) < MAX_PLACES:
+        while at >= 0 and len(found) < most:
             end = at + len(value)
             if wanted is None or self._is_apart(at, end, wanted):
                 found.append(Support(at, end, value, "exact", SCORES["exact"]))
@@ -101,12 +100,12 @@ class Words:
         cut_before = before >= 0 and self.places[before][0] < start < self.places[before][1]
         return not cut_before and not (after >= 0 and self.places[after][0] < end < self.places[after][1])
 
-    def _whole(self, wanted: Words, compact: str, value: str, how: How) -> list[Support]:
+    def _whole(self, wanted: Words, compact: str, value: str, how: How, most: int = MAX_PLACES) -> list[Support]:
         found: list[Support] = []
         cuts = wanted._cuts(0, len(wanted.folded) - 1)
         for first, last in self._runs(compact, value):
             if (
-                len(found) < MAX_PLACES
+                len(found) < most
                 and (
                     self._is_likely_scan(wanted, first, last, cuts) if how == "ocr" else cuts == self._cuts(first, last)
                 )

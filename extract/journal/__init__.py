@@ -8,6 +8,7 @@ Several runs may share a journal, also at the same time.
 
 from extract.journal.book import Journal
 from extract.journal.by_hand import ByHand
+from extract.journal.complaints import Charge, Complaint
 from extract.journal.entries import COMPLETION, Answer, Totals
 from extract.journal.file import APPLICATION, FORMAT
 from extract.journal.instead import Instead
@@ -22,6 +23,8 @@ __all__ = [
     "WINDOW",
     "Answer",
     "ByHand",
+    "Charge",
+    "Complaint",
     "Instead",
     "Journal",
     "Totals",

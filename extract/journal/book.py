@@ -19,7 +19,10 @@ from extract.failpoints import failpoint
 from extract.journal.accounts import totals_of
 from extract.journal.ahead import Ahead
 from extract.journal.by_hand import PREFIX, ByHand, noted_by_hand, read_by_hand
+from extract.journal.complaints import PREFIX as COMPLAINTS
+from extract.journal.complaints import Complaint, name_of_round, noted_complaint, read_complaint
 from extract.journal.entries import (
+    COMPLAINT,
     COMPLETION,
     FLUSH,
     FORGET,
@@ -193,6 +196,32 @@ class Journal:
         """From now on people's words count for these records, or no longer; all of them or none."""
         rows = [(name_of_note(note.name, self.account), noted_by_hand(note)) for note in notes]
         await self._writer.stored(Entry("", HUMAN, None, None, None, None, note=to_json(rows)))
+
+    def complaints(self) -> list[Complaint]:
+        """What table checks have had against records of this run directory, round after round."""
+        query = "SELECT request, body, digest FROM notes WHERE request BETWEEN ? AND ? AND kind = 'complaint'"
+        ending, found = name_of_note("", self.account), []
+        for name, body, digest in self._rows(query, COMPLAINTS, f"{COMPLAINTS}~"):
+            if not name.endswith(ending) or name.startswith(name_of_round("")):
+                continue
+            note = read_complaint(body) if is_sealed_note(name, COMPLAINT, body, digest) else None
+            if note is None:
+                logger.warning("%s: what a table check had against a record is damaged, and is left out", self.path)
+            else:
+                found.append(note)
+        return found
+
+    def had_round(self, round: str) -> bool:
+        """Whether the complaints of this round are stored, if there were any."""
+        name = name_of_note(name_of_round(round), self.account)
+        found = self._row("SELECT body, digest FROM notes WHERE request = ? AND kind = 'complaint'", name)
+        return found is not None and is_sealed_note(name, COMPLAINT, *found)
+
+    async def store_complaints(self, round: str, notes: Sequence[Complaint]) -> None:
+        """A round was held, and these are its complaints; all of them or none."""
+        rows = [(name_of_note(note.name, self.account), noted_complaint(note)) for note in notes]
+        rows.append((name_of_note(name_of_round(round), self.account), str(len(notes)).encode()))
+        await self._writer.stored(Entry("", COMPLAINT, None, None, None, None, note=to_json(rows)))
 
     def note_failure(self, request: str, error: APIError) -> None:
         """Note a failed attempt that will be made again, or that leaves its record without an answer."""

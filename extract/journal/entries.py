@@ -14,7 +14,8 @@ FORGET = "forget"  # likewise: drop an answer
 RESEARCH, RESULT = "research", "result"  # kinds of notes: what went before an answer, what a function gave back
 INSTEAD, OWNER = "instead", "owner"  # likewise: which request answers for one, whose directory the journal stands in
 HUMAN = "human"  # likewise: what a person said of a record
-NOTES = (FLUSH, RESULT, INSTEAD, OWNER, HUMAN)  # entries that are no calls
+COMPLAINT = "complaint"  # likewise: what a table check has against one, and that a round of such was held
+NOTES = (FLUSH, RESULT, INSTEAD, OWNER, HUMAN, COMPLAINT)  # entries that are no calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic_core import from_json
 
 from extract.journal.accounts import book
-from extract.journal.entries import COMPLETION, FORGET, HUMAN, INSTEAD, NOTES, RESEARCH, Answer, Entry
+from extract.journal.entries import COMPLAINT, COMPLETION, FORGET, HUMAN, INSTEAD, NOTES, RESEARCH, Answer, Entry
 from extract.journal.seals import is_sealed, seal
 
-ROWS = (64, 8, 1)  # that go in with one statement
+ROWS = (64, 32, 16, 8, 4, 2, 1)  # that go in with one statement
 
 
 def insert(connection: sqlite3.Connection, group: Sequence[Entry], account: str | None = None) -> list[Answer | None]:
@@ -156,7 +156,7 @@ def _answer_row(entry: Entry, answer: Answer) -> tuple[Any, ...]:
 
 def _note_rows(entry: Entry, note: bytes) -> Iterable[tuple[str, str, bytes, bytes]]:
     kind = entry.kind if entry.kind in NOTES else RESEARCH
-    if kind not in (INSTEAD, HUMAN):
+    if kind not in (INSTEAD, HUMAN, COMPLAINT):
         return [_note_row(entry.request, kind, note)]
     return [_note_row(name, kind, body.encode()) for name, body in from_json(note)]
 

@@ -31,6 +31,12 @@ _REQUIRED = re.compile(r"'((?:[^'\\]|\\.)*)' is a required property")
 _NO_ROOM = ("output.truncated", "output.empty")
 _BROKEN = ("output.loop", "output.error")
 _OF_FIELDS = ("schema", "model")
+_WRONG = ("Your answer is wrong in these places:", "Give only {}, corrected.")
+_DOUBTED = (  # what other records say is no proof that this one was misread
+    "Your answer does not go with those to other records, and may be wrong in these places:",
+    "Read the record again, and give only {}; what it really says stays as it is.",
+)
+NEVER = ("policy.", "check.", "internal.")  # codes of which no answer would be better, of whatever model
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,22 @@ class Planner:
         try:
             if outcome.issues[0].code in _NO_ROOM:
                 return self._with_room(record, completion, grown)
-            base = None if outcome.issues[0].code in _BROKEN else self._answer(completion)
+            base = self._answer(completion)
             wires = self._failed(outcome.issues, base) if base is not None else ()
             if base is None or not wires:
                 return self._whole(record, completion, outcome.issues)
             return self._of_fields(record, base, outcome.issues, wires)
+        except Unaskable:  # a file is gone since
+            return None
+
+    def second_look(self, record: Record, outcome: Outcome, issues: Sequence[Issue]) -> Plan | None:
+        """What to ask of an answer that passed, for what is said against fields of it; None where it names none."""
+        base = self._answer(outcome.completion) if outcome.completion else None
+        if base is None:
+            return None
+        issues = [issue for issue in issues if self._field(issue, base) is not None]
+        try:
+            return self._of_fields(record, base, issues, self._failed(issues, base), _DOUBTED) if issues else None
         except Unaskable:  # a file is gone since
             return None
 
@@ -104,11 +121,16 @@ class Planner:
         return Plan(aside(self.build(record, messages)), "whole", label="repaired:$")
 
     def _of_fields(
-        self, record: Record, base: Mapping[str, Any], issues: Sequence[Issue], wires: tuple[str, ...]
+        self,
+        record: Record,
+        base: Mapping[str, Any],
+        issues: Sequence[Issue],
+        wires: tuple[str, ...],
+        words: tuple[str, str] = _WRONG,
     ) -> Plan:
         part, build = self._builder(wires)
-        names = ", ".join(part.wires)
-        said = f"Your answer is wrong in these places:\n{_named(issues)}\nGive only {names}, corrected."
+        before, after = words
+        said = f"{before}\n{_named(issues)}\n{after.format(', '.join(part.wires))}"
         request = build(record, _said(json_text(base), said))
         return Plan(aside(request), "fields", part, f"repaired:{','.join(part.names)}")
 
@@ -161,7 +183,7 @@ def _without_examples(build: RequestBuilder) -> RequestBuilder:
 
 def is_mendable(issue: Issue) -> bool:
     """Whether asking again may mend it."""
-    if issue.code.startswith(("policy.", "check.", "internal.", "table.")):
+    if issue.code.startswith((*NEVER, "table.")):  # what a table cannot hold another model may say otherwise
         return False
     if issue.stage == "semantic":
         return issue.severity == "repair"

@@ -10,7 +10,8 @@ from extract.parts import Piece
 from extract.prices import cost_of
 from extract.records import ChatRequest, Effort, Issue, Outcome, Record, Usage
 from extract.repair.allowance import Account, Allowance
-from extract.repair.plan import Plan, Planner, aside
+from extract.repair.last import LastWord
+from extract.repair.plan import NEVER, Plan, Planner, aside
 from extract.requests import Unaskable
 
 Ask = Callable[[ChatRequest], Awaitable[Piece | None]]  # None: the run stops
@@ -35,6 +36,10 @@ class Workshop:
     is_stored: Stored
     is_low: Callable[[Outcome], bool] | None = None  # of a record that passed: whether another model is to be asked
     known_as: str = ""  # the name of the first model, where requests without a name go to another
+    marked: Callable[[Outcome], Outcome] = lambda outcome: outcome  # with the flags of fields that answers disagree on
+
+    def __post_init__(self) -> None:
+        self._last = LastWord(self.tiers[0].planner.judge, self.allowance.settings)
 
     def noted(self, outcome: Outcome) -> Outcome:
         """An outcome that needs no mending, with what it took."""
@@ -47,7 +52,17 @@ class Workshop:
     async def mended(self, record: Record, outcome: Outcome, ask: Ask) -> Outcome | None:
         """The outcome after all that may mend it; None when the run stops before that is known."""
         work = _Work(self, record, self.noted(outcome), ask)
-        return work.outcome if await work.go() else None
+        if not await work.go():
+            return None
+        found = self._last(record, work.outcome)
+        if not found.ok and work.spare is not None:  # an earlier answer, of which there may be a row after all
+            spared = self._last(record, _with_accounts(work.spare, work.outcome))
+            found = spared if spared.ok else found
+        return self.marked(found)
+
+    def may_spare(self, outcome: Outcome) -> bool:
+        """Whether a row may come of an outcome that is at fault."""
+        return self._last.may_spare(outcome)
 
 
 @dataclass
@@ -61,6 +76,8 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.account = Account()
+        self.spare: Outcome | None = None  # the last answer of which a row may come though it is at fault
+        self._keep_spare()
         self.asked: set[str] = set((self.outcome.request or "").split())
 
     async def go(self) -> bool:
@@ -155,7 +172,12 @@ class _Work:
             cost_usd=total,
             efforts=before.efforts,
         )
+        self._keep_spare()
         self._note(what, tier, passed, reply.usage, cost)
+
+    def _keep_spare(self) -> None:
+        if self.shop.may_spare(self.outcome):
+            self.spare = self.outcome
 
     def _note(self, what: str, tier: Tier, passed: bool, usage: Usage, cost: float | None) -> None:
         effort = Effort(what, tier.name, passed, usage, cost)
@@ -168,4 +190,19 @@ def _may_go_on(outcome: Outcome) -> bool:
 
 
 def _is_final(issue: Issue) -> bool:
-    return issue.code.startswith(("policy.", "check.", "internal.")) or issue.stage in ("source", "media", "prompt")
+    return issue.code.startswith(NEVER) or issue.stage in ("source", "media", "prompt")
+
+
+def _with_accounts(earlier: Outcome, latest: Outcome) -> Outcome:
+    """An earlier outcome with all that was spent by the end."""
+    assert earlier.completion is not None  # noqa: S101  # it was answered
+    spent = latest.completion or earlier.completion
+    return replace(
+        earlier,
+        completion=replace(earlier.completion, usage=spent.usage, sources=spent.sources),
+        request=latest.request,
+        attempts=latest.attempts,
+        cost_usd=latest.cost_usd,
+        efforts=latest.efforts,
+        unanswered=latest.unanswered,
+    )

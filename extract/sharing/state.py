@@ -144,6 +144,7 @@ class State:
             if used[name] >= cap:
                 raise RunStopped(
                     f"{_SAID[name].format(used[name])} by all that share {path}, the cap of them all",
+                    code=f"budget.{name}",
                     hint=f"raise limits.{name}, or remove the file when no run uses it",
                 )
         if not self.control.in_flight:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,24 @@ from extract.sources.arrow import ArrowTable, Parquet, from_pandas
 from extract.sources.csv_file import Csv
 from extract.sources.folder import Folder, split_pattern
 from extract.sources.jsonl_file import Jsonl
-from extract.sources.rows import Row, Rows
+from extract.sources.rows import Row, Rows, since
 
 __all__ = ["ArrowTable", "Csv", "Folder", "Jsonl", "Parquet", "Row", "Rows", "Scan", "Source", "open_source"]
 
 ROW_NUMBER = "row"  # the key's name when no key column is given; counts from 1
+MARK = 5_000  # records from one place to the next from which a scan can be checked again
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one reading of the whole source told: how many records, and a fingerprint of their content."""
+    """What one reading of the whole source told: how many records, and a fingerprint of their content.
+
+    marks: the digest that becomes the fingerprint, as it stood before each record whose position is a multiple of MARK.
+    """
 
     count: int
     fingerprint: str
+    marks: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +100,39 @@ class Source:
         """Read everything once. Raises InputError for an empty source, null and duplicate keys."""
         digest = self._digest()
         seen = array("q")  # eight bytes a key: a set of the keys themselves would grow with the file
+        marks = []
         position = -1
         for position, key, row in self._keyed():  # the last position is the count
+            if position % MARK == 0:
+                marks.append(digest.copy())
             digest.update(self._content(position, key, row))
             if self.key is not None:
                 seen.append(hash(key))
         if position < 0:
             raise InputError("there are no records, only column names", file=self.label, line=2)
         self._refuse_duplicates(seen)
-        return Scan(position + 1, digest.hexdigest())
+        return Scan(position + 1, digest.hexdigest(), tuple(marks))
 
     def records_of(self, scan: Scan, start: int = 0) -> Iterator[Record]:
         """The records from this position on once more.
 
-        Raises InputError at their end when all records, those before it too, are not those that were scanned.
+        Those before it are passed over. Raises InputError at the end when the others are not those that were scanned.
         """
-        digest = self._digest()
-        for position, key, row in self._keyed():
+        mark = min(start // MARK, len(scan.marks) - 1)
+        digest = scan.marks[mark].copy() if mark >= 0 else self._digest()
+        for position, key, row in self._keyed(max(0, mark) * MARK):
             digest.update(self._content(position, key, row))
             if position >= start:
                 yield _record(position, key, row)
         if digest.hexdigest() != scan.fingerprint:
             raise InputError("the source has changed while it was read", file=self.label, hint="run again")
 
-    def _keyed(self) -> Iterator[tuple[int, Key, Row]]:
-        for position, row in enumerate(islice(self.rows, self.limit)):
+    def _keyed(self, start: int = 0) -> Iterator[tuple[int, Key, Row]]:
+        for position, row in islice(enumerate(since(self.rows, start), start), self._number_from(start)):
             yield position, self._key_of(row, position), row
+
+    def _number_from(self, start: int) -> int | None:
+        return None if self.limit is None else max(0, self.limit - start)
 
     def _content(self, position: int, key: Key, row: Row) -> bytes:
         cells = repr((key, row.values)).encode("utf-8", "surrogatepass")

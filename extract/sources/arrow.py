@@ -43,11 +43,18 @@ class Parquet:
         return {field.name: field.type for field in self._schema}
 
     def __iter__(self) -> Iterator[Row]:
+        return self.since(0)
+
+    def since(self, start: int) -> Iterator[Row]:
+        """The rows from this one on; row groups before it are not read."""
         try:
             with self._open() as file:
+                groups, start = _groups_from(file.metadata, start)
+                size = _batch_of(file.metadata, self._schema)
                 # Threads would decode little faster, and the memory that each of them keeps is more than the batch.
-                for batch in file.iter_batches(batch_size=_batch_of(file.metadata, self._schema), use_threads=False):
-                    yield from _rows(batch)
+                for batch in file.iter_batches(batch_size=size, row_groups=groups, use_threads=False):
+                    yield from _rows(batch.slice(start))
+                    start = max(0, start - batch.num_rows)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a value that Python cannot hold too
             raise InputError(f"not a readable Parquet file: {error}", file=self.label) from error
 
@@ -74,7 +81,11 @@ class ArrowTable:
         return {field.name: field.type for field in self.table.schema}
 
     def __iter__(self) -> Iterator[Row]:
-        for batch in self.table.to_batches(max_chunksize=_batch(self.table.schema)):
+        return self.since(0)
+
+    def since(self, start: int) -> Iterator[Row]:
+        """The rows from this one on."""
+        for batch in self.table.slice(start).to_batches(max_chunksize=_batch(self.table.schema)):
             yield from _rows(batch)
 
 
@@ -105,6 +116,15 @@ def _batch_of(metadata: pq.FileMetaData, schema: pa.Schema) -> int:
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     fitting = int(_BATCH_BYTES * metadata.num_rows // max(1, size))
     return max(1, min(_batch(schema), fitting))
+
+
+def _groups_from(metadata: pq.FileMetaData, start: int) -> tuple[list[int], int]:
+    """The row groups that hold the rows from this one on, and how many rows before it they hold."""
+    first = 0
+    while first < metadata.num_row_groups and start >= metadata.row_group(first).num_rows:
+        start -= metadata.row_group(first).num_rows
+        first += 1
+    return list(range(first, metadata.num_row_groups)), start
 
 
 def _checked(schema: pa.Schema, label: str) -> pa.Schema:

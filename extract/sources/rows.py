@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -37,6 +38,12 @@ class Rows(Protocol):
     def arrow_types(self) -> Mapping[str, pa.DataType]: ...
 
     def __iter__(self) -> Iterator[Row]: ...
+
+
+def since(rows: Rows, start: int) -> Iterator[Row]:
+    """The rows from this one on, counted from 0; those before are skipped by the source itself where it can."""
+    skip: Callable[[int], Iterator[Row]] | None = getattr(rows, "since", None)
+    return skip(start) if skip else islice(rows, start, None)
 
 
 def refuse_twins(names: Sequence[str], label: str, line: int | None = None) -> None:

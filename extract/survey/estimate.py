@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.config import Model
-from extract.prices import cost_of, unpriced
-from extract.records import Usage
+from extract.prices import unpriced
 from extract.survey.forecast import FEWEST, LEVEL, Interval, Rest, predicted
+from extract.survey.replay import Spending
 
 LEAST_INPUT, MOST_INPUT = 0.3, 1.5  # tokens for each that is guessed, while no answer tells: docs/cost.md says why
 BYTES_PER_TOKEN = 6  # of the shortest answer that fits the schema
@@ -41,8 +41,8 @@ class Estimate:
         }
 
 
-def estimate(model: Model, seen: Sequence[tuple[int, Usage]], rest: Rest, given: Range, made: Range) -> Estimate:
-    """For the rest, from what was guessed for each call that was made and what it used.
+def estimate(model: Model, seen: Sequence[tuple[int, Spending]], rest: Rest, given: Range, made: Range) -> Estimate:
+    """For the rest, from what was guessed for each record that was asked and what it took.
 
     Where these are too few: input tokens within `given`, output tokens within `made`.
     """
@@ -50,14 +50,15 @@ def estimate(model: Model, seen: Sequence[tuple[int, Usage]], rest: Rest, given:
         costs = _cost_between(model, given, made)
         return Estimate(0, Interval(*given), Interval(*made), Interval(*costs) if costs else None)
 
-    def of(measure: Callable[[Usage], float]) -> Interval:
-        return predicted([(guessed, measure(usage)) for guessed, usage in seen], rest)
+    def of(measure: Callable[[Spending], float]) -> Interval:
+        return predicted([(guessed, measure(spent)) for guessed, spent in seen], rest)
 
+    is_priced = model.cost_usd(0, 0) is not None and all(spent.cost_usd is not None for _, spent in seen)
     return Estimate(
         len(seen),
-        of(lambda usage: usage.input_tokens),
-        of(lambda usage: usage.output_tokens),
-        of(lambda usage: cost_of(model, usage) or 0.0) if model.cost_usd(0, 0) is not None else None,
+        of(lambda spent: spent.usage.input_tokens),
+        of(lambda spent: spent.usage.output_tokens),
+        of(lambda spent: spent.cost_usd or 0.0) if is_priced else None,
     )
 
 

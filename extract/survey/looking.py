@@ -16,10 +16,12 @@ from extract.client import completion_from
 from extract.journal import COMPLETION, Answer, Journal
 from extract.ladder import Climb, Ladder
 from extract.pipeline import Prepared
+from extract.prices import cost_of
 from extract.records import ChatRequest, Issue, Record, Usage
 from extract.requests import Unaskable, estimated_tokens
 from extract.survey.estimate import LEAST_INPUT, MOST_INPUT, Estimate, Range, estimate, least_tokens
 from extract.survey.forecast import Rest
+from extract.survey.replay import Answered, Replay, Spending
 from extract.tools import Toolbox, first_round
 
 MOST_SEEN = 1000  # records with answers that are looked at, drawn evenly from all
@@ -27,17 +29,11 @@ MOST_SEEN = 1000  # records with answers that are looked at, drawn evenly from a
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A record that is answered: the requests, what was guessed for them, and the answers."""
+    """A record that is answered: the requests, what was guessed for them, and what it took, repairs included."""
 
     requests: tuple[str, ...]
     guessed: int
-    answers: tuple[Answer, ...]
-
-    @property
-    def usage(self) -> Usage:
-        """With the research before, which parts of a record share."""
-        research = max((answer.research.usage for answer in self.answers), key=lambda usage: usage.total)
-        return sum((completion_from(answer.body, {}).usage for answer in self.answers), research)
+    spent: Spending
 
 
 @dataclass
@@ -64,6 +60,7 @@ class Survey:
         self._random = Random(0)  # noqa: S311  # the same records each time
         self._whole = 0  # records with all their answers
         self._drawn: set[tuple[str, ...]] = set()
+        self._replay = Replay(self.prepared, self.lookup)
 
     def look(self, record: Record) -> None:
         """Count what one record asks that no record before it did, and no journal answers."""
@@ -77,11 +74,13 @@ class Survey:
             return
         self.first = self.first or self._opening(steps[0].request)
         missing = {step.request.hash: step.request for step in steps if step.answer is None}
-        missing |= {request.hash: request for request in self._votes(record) if self.lookup(request.hash) is None}
+        votes = [(request, self.lookup(request.hash)) for request in self._votes(record)]
+        missing |= {request.hash: request for request, answer in votes if answer is None}
         fresh = {name: request for name, request in missing.items() if name not in self.asked}
         self.answered += not fresh
         if not missing:
-            self._learn(tuple((step.request, step.answer) for step in steps if step.answer))
+            found = [(step.request, step.answer) for step in steps if step.answer]
+            self._learn(record, found, [(request, answer) for request, answer in votes if answer])
         if not fresh:
             return
         self.asked |= fresh.keys()
@@ -99,8 +98,9 @@ class Survey:
         voting, build = self.prepared.voting, self._ladders[0].question.build
         return voting.requests(build, 0, record) if voting else []
 
-    def _learn(self, found: Sequence[tuple[ChatRequest, Answer]]) -> None:
+    def _learn(self, record: Record, first: Answered, votes: Answered) -> None:
         """Draw the record, or not, so that all records with whole answers are drawn alike."""
+        found = [*first, *votes]
         if any(answer.kind != COMPLETION for _, answer in found):
             return
         names = tuple(request.hash for request, _ in found)
@@ -113,7 +113,10 @@ class Survey:
             guessed += sum(dict(self._openings(request for request, _ in found)).values())
         self._drawn -= {each.requests for each in self.seen[place : place + 1]}
         self._drawn.add(names)
-        self.seen[place : place + 1] = [_Seen(names, guessed, tuple(answer for _, answer in found))]
+        spent = self._replay.after(record, first, votes)
+        usage = _usage_of([answer for _, answer in found])
+        spent.add(usage, cost_of(self.prepared.pipeline.model, usage))
+        self.seen[place : place + 1] = [_Seen(names, guessed, spent)]
 
     def _openings(self, requests: Iterable[ChatRequest]) -> Iterable[tuple[str, int]]:
         """The first round before each of these requests: its name, and its tokens as guessed."""
@@ -164,13 +167,13 @@ def estimated_for(found: Survey, chosen: Sequence[int]) -> Estimate:
     """For some of the records that ask something, given by their number among these."""
     rest = Rest(len(chosen), sum(found.guesses[each] for each in chosen))
     rounds = rounds_at_most(found.prepared.toolbox)
-    requests = len(chosen) * (len(found.prepared.questions) + rounds)
+    requests = len(chosen) * (answers_wanted(found.prepared) + rounds)
     tokens = round(rest.guessed * MOST_INPUT * max(1, rounds)), requests * found.prepared.pipeline.model.max_tokens
     return _estimate(found, rest, (0, tokens[0]), (0, tokens[1]))
 
 
 def _estimate(found: Survey, rest: Rest, given: Range, made: Range) -> Estimate:
-    measured = [(each.guessed, usage) for each in found.seen if (usage := each.usage).total]
+    measured = [(each.guessed, each.spent) for each in found.seen if each.spent.usage.total]
     return estimate(found.prepared.pipeline.model, measured, rest, given, made)
 
 
@@ -181,6 +184,17 @@ def evenly(found: Survey, number: int) -> list[int]:
     bounds = [count * each // number for each in range(number + 1)] if number else []
     random = Random(count)  # noqa: S311  # the same each time, and none of the source's own rhythms
     return [random.randrange(begin, end) for begin, end in pairwise(bounds)]
+
+
+def answers_wanted(prepared: Prepared) -> int:
+    """To the questions of one record, votes included; what fails may take more."""
+    return len(prepared.questions) * (prepared.voting.settings.n if prepared.voting else 1)
+
+
+def _usage_of(answers: Sequence[Answer]) -> Usage:
+    """With the research before, which parts of a record share."""
+    research = max((answer.research.usage for answer in answers), key=lambda usage: usage.total)
+    return sum((completion_from(answer.body, {}).usage for answer in answers), research)
 
 
 def rounds_at_most(toolbox: Toolbox) -> int:

@@ -50,7 +50,7 @@ def manifest(out: Path) -> dict[str, Any]:
 def test_findings_are_in_report_and_manifest(source: Path, out: Path) -> None:
     """By name, with keys over all shards; the run is no success, and the tables are there."""
     with ScriptedServer(item) as server:
-        result = run(server, source, out, tables.unique("number", repair=True), tables.total("number", 13))
+        result = run(server, source, out, tables.unique("number"), tables.total("number", 13))
     assert not result.ok
     assert 9 == len(result.table)
     unique, total = result.report.table_checks
@@ -60,7 +60,7 @@ def test_findings_are_in_report_and_manifest(source: Path, out: Path) -> None:
     assert found["complete"]
     assert as_data(result.report.table_checks) == found["table_checks"] == result.report.as_dict()["table_checks"]
     assert {f"k{number}" for number in range(1, 10)} == set(found["table_checks"][0]["keys"])
-    assert ["k1", "$.number"] in found["table_checks"][0]["culprits"]
+    assert [] == found["table_checks"][0]["culprits"]
     assert result.report.line.endswith("1 of 2 table checks failed (unique(number))")
     assert fsck(out, source).is_sound
 
@@ -155,7 +155,8 @@ class Bill(BaseModel):
 
 def bill(call: Call) -> dict[str, Any]:
     """`item 2`: two lines, and a reference to a third."""
-    count = int(call.prompt.split()[-1])
+    asked = next(message["content"] for message in call.body["messages"] if message["role"] == "user")
+    count = int(asked.split()[-1])
     lines = [{"sku": f"s{number}", "amount": 0.1 * number} for number in range(count)]
     return {"lines": lines, "refs": ["s0", "s2"], "kind": "odd" if count % 2 else "even"}
 
@@ -177,7 +178,7 @@ def test_child_tables_however_they_are_written(source: Path, out: Path, form: di
     within, of_any, total, unique = result.report.table_checks
     # items 1 2 3 0 1 2 3 0 1: s2 is only there with three lines, s0 is not with none
     expected = [("k1", 1), ("k2", 1), ("k4", 0), ("k4", 1), ("k5", 1), ("k6", 1), ("k8", 0), ("k8", 1), ("k9", 1)]
-    assert [(key, f"$.refs[{at}]") for key, at in expected] == list(within.culprits)
+    assert [(key, f"$.refs[{at}]") for key, at in expected] == tables.culprits([within])
     assert (True, True) == (of_any.passed, unique.passed)
     assert (False, "lines.amount of 'odd' adds up to 0.6, the control figure is 0.9") == (
         *(total.passed, total.message),

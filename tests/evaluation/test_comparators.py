@@ -42,6 +42,8 @@ CASES = [
     ("number:1%", 101, 100, True),
     ("number:1%", 102, 100, False),
     ("number:1%", -101, -100, True),
+    ("number:10%", 90, 100, True),  # of gold's value, and not of what was said
+    ("number:10%", 110.5, 100, False),
     ("number:0.5,1%", 10.4, 10, True),
     ("number", float("inf"), 3, False),
     ("date", DAY, "2024-05-01", True),

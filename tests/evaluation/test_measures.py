@@ -116,6 +116,14 @@ def test_labels_agree_with_scikit_learn() -> None:
     assert expected.tolist() == [[matrix.pairs.get((shown[a], shown[b]), 0) for b in every] for a in every]
 
 
+def test_records_without_a_row_are_no_mistake_of_a_label() -> None:
+    """They are withheld, and would hide what is mixed up."""
+    said = pd.DataFrame({"id": [0, 1], "word": ["a", "b"]})
+    found = evaluate(said, frame(["a", "a", "b", "b"]), compare={"word": "enum"}, key="id").confusion["word"]
+    assert [("a", "b", 1)] == found.mistakes
+    assert 2 == found.pairs["b", "(no row)"]
+
+
 def frame(values: list[Any]) -> pd.DataFrame:
     return pd.DataFrame({"id": range(len(values)), "word": pd.Series(values, dtype=object)})
 
@@ -309,6 +317,9 @@ def test_confidence_by_hand() -> None:
     assert pytest.approx((0.01 + 0.81 + 0.04) / 3) == found["v"].brier
     assert pytest.approx((2 * abs(0.9 - 0.5) + 0.2) / 3) == found["v"].ece
     assert (3, pytest.approx(0.25 / 3)) == (found["(record)"].number, found["(record)"].brier)
+    record = found["(record)"].bins
+    assert [(0.0, 1), (0.5, 1), (0.9, 1)] == [(each.low, each.number) for each in record if each.number]
+    assert pytest.approx(0.5 / 3) == found["(record)"].ece  # quite sure and right, quite unsure and wrong
     struct = said.drop_columns(["v_confidence", "confidence"]).append_column(
         "_confidence", pa.array([{"v": value} for value in (0.9, 0.9, 0.2, None)])
     )
@@ -316,6 +327,33 @@ def test_confidence_by_hand() -> None:
         evaluate(struct, gold).calibration["v"].number,
         evaluate(struct, gold).calibration["v"].source,
     )
+
+
+@pytest.mark.parametrize("compare", [{}, {"l.q": "number:0.5"}], ids=["equal", "within a tolerance"])
+def test_of_equally_good_pairings_the_one_with_whole_items_counts(compare: dict[str, str]) -> None:
+    """Two parts right in one item, rather than one in each of two."""
+    said = pa.table({"id": [1], "l": [[{"p": 1, "q": 2}, {"p": 1, "q": 7}]]})
+    gold = pa.table({"id": [1], "l": [[{"p": 5, "q": 2}, {"p": 1, "q": 2}]]})
+    found = evaluate(said, gold, compare=compare).fields
+    assert (1, 1, 1) == tuple(found[path].correct for path in ("l[]", "l.p", "l.q"))
+
+
+def test_nulls_of_items_without_a_partner_are_no_agreement() -> None:
+    """There is nothing on the other side to agree with."""
+    kind = pa.list_(pa.struct({"p": pa.int64(), "q": pa.int64()}))
+    said = pa.table({"id": [1], "l": pa.array([[{"p": 1, "q": None}]], kind)})
+    gold = pa.table({"id": [1], "l": pa.array([[{"p": 1, "q": 2}, {"p": 3, "q": None}]], kind)})
+    found = evaluate(said, gold).fields
+    assert (0, 1, 1) == (found["l.q"].null, found["l.q"].missed, found["l.p"].missed)
+
+
+def test_whole_items_are_shown_and_not_in_the_totals() -> None:
+    """Their parts are: neither in the sums nor in the mean."""
+    said = pa.table({"id": [1], "l": [[{"p": 1, "q": 5}, {"p": 2, "q": 6}]]})
+    gold = pa.table({"id": [1], "l": [[{"p": 1, "q": 0}, {"p": 2, "q": 6}]]})
+    found = evaluate(said, gold)
+    assert {"l[]": 0.5, "l.p": 1.0, "l.q": 0.5} == {path: each.score.f1 for path, each in found.fields.items()}
+    assert (0.75, 0.75) == (found.micro.f1, found.macro.f1)
 
 
 def test_a_flag_that_names_a_field_tells_of_its_mistake() -> None:
@@ -332,6 +370,9 @@ def test_a_flag_that_names_a_field_tells_of_its_mistake() -> None:
     found = evaluate(said, gold).fields
     assert (3, 2) == (found["v"].wrong_rows, found["v"].unflagged)
     assert (1, 1) == (found["w"].wrong_rows, found["w"].unflagged)
+    odd = {"id": [1, 2], "Total due": [5, 5], "_flags": [["nulled:semantic.between:$['Total due']"], ["fences"]]}
+    found = evaluate(pa.table(odd), pd.DataFrame({"id": [1, 2], "Total due": [1, 1]}), key="id").fields
+    assert (2, 1) == (found["Total due"].wrong_rows, found["Total due"].unflagged)
     said = pa.table({"id": [1, 2], "l": [[{"p": 1}], [{"p": 1}]], "_flags": [["unsupported:$.l[0].p"], ["fences"]]})
     gold = pa.table({"id": [1, 2], "l": [[{"p": 2}], [{"p": 2}]]})
     found = evaluate(said, gold).fields

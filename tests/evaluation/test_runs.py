@@ -58,6 +58,8 @@ def test_the_figures_of_a_run_are_those_of_what_the_model_said(papers: Path) -> 
     total = found.fields["total"]
     right = sum(Decimal(str(one["total"])) == true["total"] for true, one in rows)
     assert (right, len(rows) - right, COUNT - len(rows)) == (total.correct, total.wrong, total.withheld)
+    assert (right, len(rows) - right) == (total.right, total.wrong_rows)  # a record without a row is not right
+    assert pytest.approx(right / COUNT) == total.score.accuracy
     day = found.fields["day"]
     missed = sum(true["day"] is not None and one["day"] is None for true, one in rows)
     agreed = sum(true["day"] is None and one["day"] is None for true, one in rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,8 @@ import extract
 from extract import Endpoint
 from extract.errors import ConfigError, InputError
 from extract.evaluation import draw_sample
-from extract.evaluation.sample import _shares
+from extract.evaluation.sample import _namer, _shares
+from extract.evaluation.sides import Side
 from extract.testing import ScriptedServer
 from tests.evaluation.conftest import COUNT
 from tests.evaluation.making import truth
@@ -311,3 +313,16 @@ def test_a_source_that_is_gone_is_said(papers: Path, tmp_path: Path) -> None:
     assert ["1 records of the sample are not in DataFrame"] == list(
         draw_sample(tmp_path / "run", 2, source=other).notes
     )
+
+
+def test_fewer_records_than_strata_are_of_the_largest() -> None:
+    """Each of them once."""
+    assert {"a": 0, "b": 1, "c": 1} == _shares({"a": 1, "b": 5, "c": 3}, 2, equal=False)
+
+
+def test_a_fifth_begins_with_the_value_that_it_is_named_by() -> None:
+    """From it on, and below the next."""
+    rows = {f"k{at}": {"id": f"k{at}", "n": at} for at in range(10)}
+    side = Side("a run", "id", {"n": pa.int64()}, rows, {name: name for name in rows})
+    name = _namer(side, "n")
+    assert ["1: below 2", "2: from 2 below 4", "5: from 8"] == [name({"n": value}) for value in (1, 2, 9)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,47 @@ def test_the_fingerprint_changes_with_content_and_with_nothing_else(tmp_path: Pa
     assert scan.fingerprint != open_source(rows_csv(two, 3, "other {}".format)).scan().fingerprint
     assert scan.fingerprint != open_source(one, key="id").scan().fingerprint
     assert isinstance(scan, Scan)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl", "table"])
+def test_records_are_read_again_from_any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """They are the same as in the reading of all, whatever was passed over, with a limit too."""
+    monkeypatch.setattr("extract.sources.MARK", 4)
+    table = pa.table({"id": [f"k{number}" for number in range(11)], "text": [f"t {number}" for number in range(11)]})
+    rows: Any = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        rows_csv(rows, 11)
+    elif kind == "parquet":
+        pq.write_table(table, rows, row_group_size=3)
+    elif kind == "jsonl":
+        rows.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        rows = table
+    for limit in (None, 9):
+        source = open_source(rows, key="id", limit=limit)
+        whole, scan = list(source.records()), source.scan()
+        assert (limit or 11) == scan.count
+        for start in range(scan.count + 1):
+            assert whole[start:] == list(source.records_of(scan, start))
+
+
+def test_a_source_that_changes_is_noticed_behind_what_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is passed over is not looked at again; all that is given is as it was scanned, or the end is an error."""
+    monkeypatch.setattr("extract.sources.MARK", 4)
+    file = rows_csv(tmp_path / "a.csv", 11)
+    scan = open_source(file).scan()
+    text = file.read_text().splitlines(keepends=True)
+    for changed in range(11):
+        file.write_text("".join(line[:-1] + "x\n" if at == changed + 1 else line for at, line in enumerate(text)))
+        for start in range(11):
+            records = open_source(file).records_of(scan, start)
+            if changed < start // 4 * 4:
+                assert 11 - start == len(list(records))
+            else:
+                with pytest.raises(InputError, match="the source has changed while it was read"):
+                    list(records)
 
 
 def test_what_is_no_source_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 import extract
 from extract import Endpoint, Limits, Model, Pipeline, Prompt, Result, Retry, Verbatim, checks
+from extract.evaluation import Difference, Evaluation, Sample, diff, draw_sample
+from extract.evaluation.measures import FieldScore
+from extract.sampling import sample
 
 
 def lookup(name: str) -> int | None:
@@ -49,6 +52,23 @@ def use() -> None:
     assert_type(result.ok, bool)
     table: pa.Table = result.table
     assert table is not None
+
+
+def use_what_comes_after(result: Result) -> None:
+    found = extract.evaluate(result, "gold.csv", compare={"total": "number:0.01"}, missing="skip")
+    assert_type(found, Evaluation)
+    assert_type(found.fields["total"], FieldScore)
+    assert_type(found.micro.f1, float | None)
+    assert_type(diff("out/first", "out/second", gold="gold.csv"), Difference)
+    assert_type(draw_sample("out/first", 100), Sample)
+    again = extract.redrive("out", pipeline, "data.csv", reasons=["schema.*"], model="another")
+    assert_type(again, extract.Redriven)
+    assert_type(again.mended, int)
+    assert_type(again.report, extract.Report)
+    by_hand = extract.accept("out", pipeline, "edits.csv", undo=["r-1"], partial=True)
+    assert_type(by_hand, extract.Accepted)
+    assert_type(by_hand.report.human, int)
+    assert_type(sample(pipeline, "data.csv", number=20), extract.Report)
 
 
 async def use_inside_a_loop() -> None:

@@ -198,6 +198,21 @@ class Phones(BaseModel):
     kind: Annotated[str, Field(json_schema_extra={"enum": ["phone_1", "phone_2"]})]
 
 
+def test_what_people_fill_in_is_kept_as_they_wrote_it(tmp_path: Path) -> None:
+    """In the journal too, as docs/untrusted.md says; what was asked and answered before stays masked."""
+    rows, edits = pa.table({"id": ["a"], "text": [f"Write to {MAIL}, {PHONE}."]}), tmp_path / "edits.csv"
+    edits.write_text(f"key,name,number\na,{MAIL},7\n")
+    with ScriptedServer(lambda call: "no JSON") as server:
+        run(server, tmp_path / "out", rows)
+        assert digits(MAIL.encode()) not in digits(journal_bytes(tmp_path / "out"))
+        result = extract.accept(tmp_path / "out", pipeline(redact=KINDS), str(edits), rows, endpoint=server.endpoint())
+        assert 1 == len(server.calls)
+    kept = digits(journal_bytes(tmp_path / "out"))
+    assert [MAIL] == result.table["name"].to_pylist()
+    assert digits(MAIL.encode()) in kept
+    assert digits(PHONE.encode()) not in kept
+
+
 def test_names_of_the_schema_that_look_like_placeholders_are_none(tmp_path: Path) -> None:
     rows = pa.table({"id": ["a"], "text": [f"phone_2: {PHONE}"]})
     with ScriptedServer(lambda call: {"phone_1": "[PHONE_1]", "kind": "phone_2"}) as server:

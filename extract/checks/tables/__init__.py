@@ -7,11 +7,12 @@ manifest; it hinders no table from being put in place.
 from extract.checks.tables.finding import TableCheck, TableFinding, Verdict, culprits, refuse_table_checks
 from extract.checks.tables.frames import pandera
 from extract.checks.tables.keys import foreign_key, unique
-from extract.checks.tables.rows import Place, TableRows
+from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.checks.tables.shift import shift
 from extract.checks.tables.totals import total
 
 __all__ = [
+    "Culprit",
     "Place",
     "TableCheck",
     "TableFinding",

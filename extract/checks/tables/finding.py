@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.checks.base import Kinds, refuse_fields, refuse_severity
 from extract.checks.faults import place_of
-from extract.checks.tables.rows import Place, TableRows
+from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError, ExtractError
 from extract.records import Key, Severity
 
@@ -23,19 +23,24 @@ MAX_CULPRITS = 1_000  # places that the manifest keeps for a repair
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found: nothing when `message` is empty; places that fail, in order; how many there are in all."""
+    """What a check found: nothing when `message` is empty; places that fail, in order; how many there are in all.
+
+    culprits: those of them that a repair would ask again; None: all places, for the same reason.
+    """
 
     message: str = ""
     places: tuple[Place, ...] = ()
     failing: int = 0
     said: str = ""  # of a check that passed
+    culprits: Sequence[Culprit] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableFinding:
     """The result of one table check: as it stands in the report and in the manifest.
 
-    failing: rows at fault, of which `keys` names the first. culprits: what a repair would ask again, key and path.
+    failing: rows at fault, of which `keys` names the first. culprits: what a repair asks again: key, path, and what is
+    said of it. asked: places that were asked again for this check; unmended: those of them that it still finds.
     """
 
     name: str
@@ -45,7 +50,9 @@ class TableFinding:
     message: str = ""
     failing: int = 0
     keys: tuple[Key, ...] = ()
-    culprits: tuple[Place, ...] = ()
+    culprits: tuple[Culprit, ...] = ()
+    asked: int = 0
+    unmended: tuple[Place, ...] = ()
     fingerprint: str = field(default="", repr=False)
 
     @property
@@ -63,7 +70,8 @@ class TableFinding:
             "message": self.message,
             "failing": self.failing,
             "keys": list(self.keys),
-            "culprits": [list(place) for place in self.culprits],
+            "culprits": [list(culprit) for culprit in self.culprits],
+            **({"asked": self.asked, "unmended": [list(place) for place in self.unmended]} if self.asked else {}),
             "fingerprint": self.fingerprint,
         }
 
@@ -71,16 +79,17 @@ class TableFinding:
     def from_dict(cls, data: dict[str, Any]) -> TableFinding:
         """What `as_dict` wrote. Raises TypeError, KeyError and ValueError for anything else."""
         data = dict(data)
-        keys, places = tuple(data.pop("keys")), tuple((key, str(path)) for key, path in data.pop("culprits"))
-        return cls(**data, keys=keys, culprits=places)
+        culprits = tuple(Culprit(key, str(path), str(why)) for key, path, why in data.pop("culprits"))
+        unmended = tuple((key, str(path)) for key, path in data.pop("unmended", ()))
+        return cls(**data | {"keys": tuple(data["keys"])}, culprits=culprits, unmended=unmended)
 
 
 @dataclass(frozen=True)
 class TableCheck:
     """A check over the finished rows. `fields` are paths as in semantic checks, or columns of the source in the table.
 
-    repair: the places at fault are kept for a repair to ask again. prepare: looks at what it needs besides the rows
-    before the first request; raises ConfigError.
+    repair: the fields at fault are asked again, once the table is complete. prepare: looks at what it needs besides the
+    rows before the first request; raises ConfigError.
     """
 
     code: str
@@ -119,16 +128,24 @@ class TableCheck:
             found = Verdict(f"the check could not be made: {error}, at {place_of(error)} {trace}"[:4_000].strip())
             code = "check.error"
         keys = tuple(dict.fromkeys(key for key, _ in found.places))[:MAX_KEYS]
-        culprits = found.places[:MAX_CULPRITS] if self.repair else ()
+        culprits = _culprits(found)[:MAX_CULPRITS] if self.repair and code == self.code else ()
         passed = not found.message
         message = found.message or found.said
         failing = max(found.failing, len(keys))
-        return TableFinding(self.name, code, self.severity, passed, message, failing, keys, culprits, self.fingerprint)
+        return TableFinding(
+            self.name, code, self.severity, passed, message, failing, keys, culprits, fingerprint=self.fingerprint
+        )
+
+
+def _culprits(found: Verdict) -> tuple[Culprit, ...]:
+    if found.culprits is not None:
+        return tuple(found.culprits)
+    return tuple(Culprit(key, path, found.message) for key, path in found.places)
 
 
 def culprits(findings: Iterable[TableFinding]) -> list[Place]:
     """What is to be asked again for the checks that failed and have `repair=True`: (key, path), each once."""
-    return list(dict.fromkeys(place for finding in findings if not finding.passed for place in finding.culprits))
+    return list(dict.fromkeys(each.place for finding in findings if not finding.passed for each in finding.culprits))
 
 
 def refuse_table_checks(given: Any) -> None:

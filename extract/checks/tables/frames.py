@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from extract.checks.codes import extra
 from extract.checks.tables.finding import MAX_CULPRITS, TableCheck, Verdict
-from extract.checks.tables.rows import Place, TableRows
+from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError
 from extract.fingerprint import source_of, without_addresses
-from extract.records import Severity
+from extract.records import Severity, path_to
 
 FRAME = "table.pandera"
 
@@ -75,7 +75,7 @@ class _Failures:
     def __init__(self, key: str) -> None:
         self.key = key
         self.said: dict[str, int] = {}
-        self.places: list[Place] = []
+        self.places: dict[Place, dict[str, None]] = {}  # with the checks that each fails
         self.rows = 0
 
     def say(self, text: str) -> None:
@@ -90,9 +90,10 @@ class _Failures:
             index = case.get("index")
             if isinstance(index, int | float) and index == index and 0 <= int(index) < len(keys):  # noqa: PLR0124
                 failed.add(int(index))
-                at = f"$.{column}" if isinstance(column, str) and column in frame.columns else "$"
-                if len(self.places) < MAX_CULPRITS:
-                    self.places.append((keys[int(index)], at))
+                at = path_to("$", column) if isinstance(column, str) and column in frame.columns else "$"
+                place = (keys[int(index)], at)
+                if place in self.places or len(self.places) < MAX_CULPRITS:
+                    self.places.setdefault(place, {})[str(case.get("check"))[:200]] = None
         self.rows += len(failed)
 
     def verdict(self) -> Verdict:
@@ -101,7 +102,13 @@ class _Failures:
         most = sorted(self.said.items(), key=lambda item: (-item[1], item[0]))
         examples = "; ".join(f"{text} ({number:,})" for text, number in most[:3])
         more = f", and {len(most) - 3:,} more" if len(most) > 3 else ""
-        return Verdict(f"the table does not fit: {examples}{more}", tuple(dict.fromkeys(self.places)), self.rows)
+        culprits = [
+            Culprit(*place, f"the table's schema does not take it: {', '.join(failed)}")
+            for place, failed in self.places.items()
+            if place[1] != "$"
+        ]
+        message = f"the table does not fit: {examples}{more}"
+        return Verdict(message, tuple(self.places), self.rows, culprits=culprits)
 
 
 def _source(schema: Any) -> str:

@@ -18,7 +18,7 @@ from extract.checks.base import shown
 from extract.checks.lists import alike
 from extract.checks.paths import reader
 from extract.checks.tables.finding import MAX_CULPRITS, TableCheck, Verdict
-from extract.checks.tables.rows import Place, TableRows
+from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError
 from extract.records import Severity
 
@@ -29,7 +29,7 @@ def unique(*fields: str, name: str | None = None, severity: Severity = "reject",
     """No two rows have the same value in a field, or the same values in several (code `table.unique`).
 
     `unique("lines.serial")`: no two items of any two rows. Paths that share a list are taken together within each item.
-    Nulls are left out. All rows that share a value are named.
+    Nulls are left out. All rows that share a value are named; a repair asks the later ones again for these fields.
     """
     code = "table.unique"
     if not fields:
@@ -44,30 +44,37 @@ def unique(*fields: str, name: str | None = None, severity: Severity = "reject",
         if not doubled:
             return Verdict()
         places: list[Place] = []
+        culprits: list[Culprit] = []
+        first: set[Hashable] = set()
         examples: dict[Hashable, list[Place]] = {value: [] for value in islice(doubled, EXAMPLES)}
         failing, last = 0, None
-        for place, value in _keyed(rows, fields):
+        for found, value in _keyed(rows, fields):
             if value in doubled:
+                place = found[0]
                 failing += place[0] != last  # a row's places come one after the other
                 last = place[0]
                 if len(places) < MAX_CULPRITS:
                     places.append(place)
+                if value not in first:
+                    first.add(value)
+                elif len(culprits) < MAX_CULPRITS:
+                    culprits += [Culprit(key, path, f"another record has the same {what}") for key, path in found]
                 if value in examples and len(examples[value]) <= MAX_CULPRITS:
                     examples[value].append(place)
         said = "; ".join(f"{_said(value)} in {_rows_said(found)}" for value, found in examples.items())
         many = f"1 value of {what} comes" if len(doubled) == 1 else f"{len(doubled):,} values of {what} come"
-        return Verdict(f"{many} more than once: {said}", tuple(places), failing)
+        return Verdict(f"{many} more than once: {said}", tuple(places), failing, culprits=culprits)
 
     return TableCheck(code, called, fields, judge, (), severity, repair)
 
 
-def _keyed(rows: TableRows, fields: tuple[str, ...]) -> Iterator[tuple[Place, Hashable]]:
+def _keyed(rows: TableRows, fields: tuple[str, ...]) -> Iterator[tuple[tuple[Place, ...], Hashable]]:
     if len(fields) == 1:
         for place, value in rows.values(fields[0]):
-            yield place, alike(value)
+            yield (place,), alike(value)
         return
-    for place, values in rows.together(fields):
-        yield place, tuple(alike(each[0]) if len(each) == 1 else alike(each) for each in values)
+    for places, values in rows.together(fields):
+        yield places, tuple(alike(each[0]) if len(each) == 1 else alike(each) for each in values)
 
 
 def _repeated(hashes: Iterator[int]) -> set[int]:
@@ -117,7 +124,7 @@ def foreign_key(
             known = {alike(value) for _, value in rows.values(to)}
             for place, value in rows.values(field):
                 found.look(place, value, alike(value) in known)
-        return found.verdict(field, f"in {to}{' of the same record' if within_record else ''}")
+        return found.verdict(field, to, " of the same record" if within_record else "")
 
     settings = (within_record,)
     return TableCheck(code, called, (field, to), judge, settings, severity, repair)
@@ -144,8 +151,12 @@ class _Dangling:
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{shown(value)} in row {place[0]!r}")
 
-    def verdict(self, field: str, where: str) -> Verdict:
+    def verdict(self, field: str, to: str, of: str) -> Verdict:
         if not self.count:
             return Verdict()
         said = f"1 value of {field} is" if self.count == 1 else f"{self.count:,} values of {field} are"
-        return Verdict(f"{said} not {where}: {'; '.join(self.examples)}", tuple(self.places), self.rows)
+        why = f"no {to}{of} has this value, which should be one of these"
+        culprits = [Culprit(key, path, why) for key, path in self.places]
+        return Verdict(
+            f"{said} not in {to}{of}: {'; '.join(self.examples)}", tuple(self.places), self.rows, "", culprits
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -14,6 +14,18 @@ from extract.records import Key
 
 Shards = Callable[[], Iterator[pa.Table]]
 Place = tuple[Key, str]  # key of the row, JSON path in it
+
+
+class Culprit(NamedTuple):
+    """A place that is to be asked again, and what is said of it then: no value of another row."""
+
+    key: Key
+    path: str
+    why: str
+
+    @property
+    def place(self) -> Place:
+        return self.key, self.path
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,16 @@ class TableRows:
             for path, found in read(row):
                 yield (key, path), found
 
-    def together(self, fields: Sequence[str]) -> Iterator[tuple[Place, tuple[tuple[Any, ...], ...]]]:
-        """The values of several paths that stand in one row, or in one item of the list that the paths share."""
+    def together(self, fields: Sequence[str]) -> Iterator[tuple[tuple[Place, ...], tuple[tuple[Any, ...], ...]]]:
+        """The values of several paths that stand in one row, or in one item of the list that the paths share.
+
+        With the places of all of them, those of the first path first.
+        """
         objects, rest = scopes(*fields)
         readers = [reader(name) for name in rest]
         for key, row in self.records(fields):
             for at, scope in objects(row):
                 found: list[Sequence[Found]] = [read(scope, at) for read in readers]
                 if all(found):
-                    yield (key, found[0][0][0]), tuple(tuple(value for _, value in each) for each in found)
+                    places = tuple((key, path) for each in found for path, _ in each)
+                    yield places, tuple(tuple(value for _, value in each) for each in found)

@@ -6,7 +6,7 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +28,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MAX_CATEGORIES = 100_000
 LEAST = 1e-4  # share of a category that is not there, for psi
+CHUNK = 1 << 16  # numbers that are compared at a time
 QUANTILES = tuple(number / 10 for number in range(1, 10))
 
 
@@ -49,6 +50,7 @@ def shift(
     move) or "psi" (population stability index; 0.1 is small, 0.25 large), where null is a category; of numbers "ks"
     (the largest distance between the two cumulative distributions, 0 to 1) or "quantile" (the largest move of a decile,
     in interquartile ranges of the earlier run), where nulls are left out. Rows whose category is new are named.
+    `repair` asks for nothing: a distribution does not tell which value is wrong.
     """
     code = "table.shift"
     called = name or f"shift({field})"
@@ -108,8 +110,21 @@ def _of_categories(rows: TableRows, before: TableRows, field: str, measure: str,
     old, new = sum(was.values()), sum(now.values())
     moves = sorted(was.keys() | now.keys(), key=lambda each: (-abs(now[each] / new - was[each] / old), str(each)))
     most = "; ".join(f"{shown(each)} {was[each] / old:.1%} to {now[each] / new:.1%}" for each in moves[:3])
-    places = [place for place, value in _each(rows, field) if value not in was]
-    return Verdict(f"{said}: {most}", tuple(places[:MAX_CULPRITS]), len({key for key, _ in places}))
+    places, failing = _new(rows, field, was)
+    return Verdict(f"{said}: {most}", tuple(places), failing, culprits=())
+
+
+def _new(rows: TableRows, field: str, was: Container[str | None]) -> tuple[list[Place], int]:
+    """Where the first values are that were not there before, and in how many rows there are such."""
+    places: list[Place] = []
+    failing, last = 0, None
+    for place, value in _each(rows, field):
+        if value not in was:
+            failing += place[0] != last  # a row's places come one after the other
+            last = place[0]
+            if len(places) < MAX_CULPRITS:
+                places.append(place)
+    return places, failing
 
 
 def _each(rows: TableRows, field: str) -> Iterable[tuple[Place, str | None]]:
@@ -150,14 +165,30 @@ def _of_numbers(rows: TableRows, before: TableRows, field: str, measure: str, li
     said = f"{field} has moved by {apart:.4g} ({measure}, limit {limit:g})"
     if apart <= limit:
         return Verdict(said=said)
-    return Verdict(f"{said}: median {np.median(was):g} to {np.median(now):g}")
+    return Verdict(f"{said}: median {_median(was):g} to {_median(now):g}", culprits=())
 
 
 def _sample(rows: TableRows, field: str) -> Floats:
     """The finite numbers, in order: eight bytes each."""
-    numbers = (_number(value) for _, value in rows.values(field))
-    found = np.frombuffer(array("d", (float(each) for each in numbers if each is not None)), dtype=np.float64)
-    return np.sort(found[np.isfinite(found)])
+    numbers = (float(each) for _, value in rows.values(field) if (each := _number(value)) is not None)
+    found = np.frombuffer(array("d", filter(math.isfinite, numbers)), dtype=np.float64)
+    found.sort()  # in place: the array is ours
+    return found
+
+
+def _median(ordered: Floats) -> float:
+    """`np.median` would copy them."""
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
+def _quantiles(ordered: Floats, shares: Sequence[float]) -> Floats:
+    """As `np.quantile` has them, without its copy."""
+    at = np.asarray(shares) * (len(ordered) - 1)
+    below = np.floor(at).astype(np.int64)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    found: Floats = ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+    return found
 
 
 def _number(value: Any) -> Decimal | None:
@@ -171,13 +202,18 @@ def _number(value: Any) -> Decimal | None:
 
 def distance(was: Floats, now: Floats) -> float:
     """Kolmogorov-Smirnov: how far apart the two cumulative distributions get. Both are sorted."""
-    places = np.concatenate([was, now])
-    apart = np.searchsorted(was, places, "right") / len(was) - np.searchsorted(now, places, "right") / len(now)
-    return float(np.abs(apart).max())
+    most = 0.0
+    for sample in (was, now):
+        for begin in range(0, len(sample), CHUNK):
+            places = sample[begin : begin + CHUNK]
+            apart = np.searchsorted(was, places, "right") / len(was) - np.searchsorted(now, places, "right") / len(now)
+            most = max(most, float(np.abs(apart).max()))
+    return most
 
 
 def decile_move(was: Floats, now: Floats) -> float:
     """The largest move of a decile, in interquartile ranges of the first; infinite where that is nothing."""
-    moved = float(np.abs(np.quantile(now, QUANTILES) - np.quantile(was, QUANTILES)).max())
-    width = float(np.quantile(was, 0.75) - np.quantile(was, 0.25))
+    moved = float(np.abs(_quantiles(now, QUANTILES) - _quantiles(was, QUANTILES)).max())
+    lower, upper = _quantiles(was, (0.25, 0.75))
+    width = float(upper - lower)
     return moved / width if width else (math.inf if moved else 0.0)

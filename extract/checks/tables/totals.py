@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from extract.checks.base import LONGEST, NUMBERS, shown
 from extract.checks.figures import differs, number_of, tolerance_of, total_of
 from extract.checks.paths import reader, scopes
 from extract.checks.tables.finding import MAX_CULPRITS, TableCheck, Verdict
-from extract.checks.tables.rows import Place, TableRows
+from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError
 from extract.records import Severity
 
@@ -31,8 +31,9 @@ def total(
     """The numbers of a field add up to a control figure, exactly or give or take `tolerance` (code `table.total`).
 
     by: another field or column, by whose values the control figures are given: `total("amount", {"EUR": "1200.50"},
-    by="currency")`; a value without a figure fails. Nulls count as nothing, and their rows are the ones that are named:
-    which other row is wrong, a sum cannot tell. Quarantined records are missing from the sum; the message counts them.
+    by="currency")`; a value without a figure fails. Nulls count as nothing, and their rows are the ones that are named,
+    and that a repair asks again: which other row is wrong, a sum cannot tell. Quarantined records are missing from the
+    sum; the message counts them.
     """
     code = "table.total"
     called = name or f"total({field})"
@@ -43,18 +44,22 @@ def total(
     single = None if isinstance(figure, Mapping) else _figure(called, figure)
 
     def judge(rows: TableRows) -> Verdict:
-        sums, empty = _sums(rows, field, by)
+        sums = _sums(rows, field, by)
         wanted = {"": single} if single is not None else figures
-        wrong = []
+        groups: dict[str, str] = {}
         for group in dict.fromkeys([*wanted, *sums]):
             found, told = sums.get(group, Decimal(0)), wanted.get(group)
             if told is None or found is None or differs(found, told, allowed):
-                wrong.append(_said(field, by and group, found, told))
-        if not wrong:
+                groups[group] = _said(field, by and group, found, told)
+        if not groups:
             return Verdict()
+        wrong = list(groups.values())
+        places, failing = _empty(rows, field, by, groups)
+        why = f"it is empty, and {field} of all records does not add up to the control figure"
+        culprits = [Culprit(key, path, why) for key, path in places]
         missing = f"; {rows.quarantined:,} quarantined records are not counted" if rows.quarantined else ""
         more = f", and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
-        return Verdict(f"{'; '.join(wrong[:3])}{more}{missing}", tuple(empty), len(empty))
+        return Verdict(f"{'; '.join(wrong[:3])}{more}{missing}", tuple(places), failing, culprits=culprits)
 
     fields = (field, by) if by else (field,)
     settings = (str(single), sorted((key, str(value)) for key, value in figures.items()), by, str(allowed))
@@ -71,18 +76,27 @@ def _figure(called: str, value: Any) -> Decimal:
     return found
 
 
-def _sums(rows: TableRows, field: str, by: str | None) -> tuple[dict[str, Decimal | None], list[Place]]:
-    """The sums by group, None for one that has no exact sum; and where the first nulls are."""
+def _sums(rows: TableRows, field: str, by: str | None) -> dict[str, Decimal | None]:
+    """The sums by group, None for one that has no exact sum."""
     sums: dict[str, Decimal | None] = defaultdict(Decimal)
-    empty: list[Place] = []
+    for _, value, group in _numbers(rows, field, by):
+        if value is not None:
+            number, so_far = number_of(value), sums[group]
+            sums[group] = None if number is None or so_far is None else total_of((so_far, number))
+    return sums
+
+
+def _empty(rows: TableRows, field: str, by: str | None, groups: Container[str]) -> tuple[list[Place], int]:
+    """Where the first nulls of these groups are, and in how many rows there are such."""
+    places: list[Place] = []
+    failing, last = 0, None
     for place, value, group in _numbers(rows, field, by):
-        if value is None:
-            if len(empty) < MAX_CULPRITS:
-                empty.append(place)
-            continue
-        number, so_far = number_of(value), sums[group]
-        sums[group] = None if number is None or so_far is None else total_of((so_far, number))
-    return sums, empty
+        if value is None and group in groups:
+            failing += place[0] != last  # a row's places come one after the other
+            last = place[0]
+            if len(places) < MAX_CULPRITS:
+                places.append(place)
+    return places, failing
 
 
 def _numbers(rows: TableRows, field: str, by: str | None) -> Iterator[tuple[Place, Any, str]]:

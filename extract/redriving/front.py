@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract import progress
 from extract.api import Result, chosen_endpoint, in_thread, prepare_run, refuse_no_endpoint
-from extract.asking_again import ApprovePlan, Redrive, Wanted
-from extract.choice import Plan
 from extract.config import Endpoint, model_name
+from extract.deriving import Derivation
 from extract.errors import ConfigError
 from extract.pipeline import Pipeline, Prepared
 from extract.preparing import prepare
 from extract.probe import settle
 from extract.prompts import Prompt
 from extract.records import Key
+from extract.redriving.asking import ApprovePlan, Redrive, Wanted
+from extract.redriving.plans import Plan
 from extract.report import OnProgress
 from extract.stop import Stop
 
@@ -34,6 +35,22 @@ class Redriven(Result):
 
     plan: Plan | None = None
     mended: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a redrive goes about it; each as in `redrive`."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
+    local: bool = False
+    limit: int | None = None
+    journal: str | Path | None = None
+    share_limits: str | Path | None = None
+    max_failed: int = 0
+    on_progress: OnProgress | None = None
+    transport: httpx.AsyncBaseTransport | None = None
+    approve: ApprovePlan | None = None
 
 
 def redrive(
@@ -67,15 +84,9 @@ def redrive(
     that gets none keeps its row. Raises ConfigError before any call when the directory does not hold the finished
     tables of this pipeline and source; else as `run` does.
     """
-    stop = Stop()
     wanted = Wanted(_several(reasons, "reasons"), _several(keys, "keys"), model, prompt)
-    work = partial(
-        aredrive,
-        run_dir,
-        pipeline,
-        source,
-        wanted=wanted,
-        settings=settings,
+    options = Options(
+        settings=settings or {},
         endpoint=endpoint,
         local=local,
         limit=limit,
@@ -85,48 +96,34 @@ def redrive(
         on_progress=on_progress,
         transport=transport,
         approve=approve,
-        stop=stop,
     )
-    return in_thread(work, stop)
+    stop = Stop()
+    return in_thread(partial(aredrive, run_dir, pipeline, source, wanted, options, stop), stop)
 
 
 async def aredrive(
-    run_dir: str | Path,
-    pipeline: Pipeline,
-    source: Any = None,
-    *,
-    wanted: Wanted,
-    settings: Mapping[str, str] | None = None,
-    endpoint: Endpoint | None = None,
-    local: bool = False,
-    limit: int | None = None,
-    journal: str | Path | None = None,
-    share_limits: str | Path | None = None,
-    max_failed: int = 0,
-    on_progress: OnProgress | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
-    approve: ApprovePlan | None = None,
-    stop: Stop | None = None,
+    run_dir: str | Path, pipeline: Pipeline, source: Any, wanted: Wanted, options: Options, stop: Stop
 ) -> Redriven:
     """`redrive` for a running event loop."""
-    root = Path(run_dir)
-    there = chosen_endpoint(pipeline, endpoint, local)
-    changed = changed_pipeline(pipeline, wanted, settings or {})
+    root, transport = Path(run_dir), options.transport
+    there = chosen_endpoint(pipeline, options.endpoint, options.local)
+    changed = changed_pipeline(pipeline, wanted, options.settings)
     own = await settle(there, model_name(pipeline.model), transport)
     others = (
         own if changed.model.name == pipeline.model.name else await settle(there, model_name(changed.model), transport)
     )
-    prepared = prepare_run(pipeline, source, endpoint=own, limit=limit)
+    prepared = prepare_run(pipeline, source, endpoint=own, limit=options.limit)
     asked = prepare_again(prepared, changed, others)
     if transport is None:
         refuse_no_endpoint(asked.endpoint)
     scan = await asyncio.to_thread(prepared.source.scan)
-    with nullcontext(on_progress) if on_progress else progress.default() as notify:
-        place = Path(journal) if journal is not None else None
-        shared = Path(share_limits) if share_limits else None
-        job = Redrive(prepared, asked, scan, root, wanted, stop or Stop(), notify, approve, place, shared)
-        report = await job.run(transport)
-    return Redriven(root, report, prepared, job.fingerprints, max_failed, job.plan, job.mended)
+    with nullcontext(options.on_progress) if options.on_progress else progress.default() as notify:
+        place = Path(options.journal) if options.journal is not None else None
+        shared = Path(options.share_limits) if options.share_limits else None
+        tables = Derivation(prepared, scan, root, stop, notify, place)
+        work = Redrive(tables, asked, wanted, options.approve, shared)
+        report = await work.run(transport)
+    return Redriven(root, report, prepared, tables.fingerprints, options.max_failed, work.plan, work.mended)
 
 
 def planned(
@@ -144,9 +141,9 @@ def planned(
     changed = changed_pipeline(pipeline, wanted, settings)
     asked = prepare_again(prepared, changed, chosen_endpoint(changed, None, local))
     scan = prepared.source.scan()
-    job = Redrive(prepared, asked, scan, run_dir, wanted, Stop(), lambda tally: None)
-    job.refuse_others()
-    return job.planned("")
+    tables = Derivation(prepared, scan, run_dir, Stop(), lambda tally: None)
+    tables.refuse_others()
+    return Redrive(tables, asked, wanted).planned("")
 
 
 def changed_pipeline(pipeline: Pipeline, wanted: Wanted, settings: Mapping[str, str]) -> Pipeline:

@@ -6,9 +6,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from extract.accepting.cells import readable, shown_value
+from extract.accepting.form import OVERRIDE, Edit, EditForm
 from extract.by_hand import may_be_overruled
-from extract.edits.cells import readable, shown_value
-from extract.edits.form import OVERRIDE, Edit, EditForm
 from extract.nearest import did_you_mean
 from extract.records import Issue
 from extract.schema import Shape

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from extract.edits.cells import UnfitError, empty, readable, shown_value, unwrapped, wire_value
+from extract.accepting.cells import UnfitError, empty, readable, shown_value, unwrapped, wire_value
 from extract.errors import ConfigError, InputError
 from extract.evaluation.plain import cell_text
 from extract.evaluation.sheets import LONGEST_CELL, write_sheet

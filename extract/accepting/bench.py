@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from extract.accepting.form import Edit, EditForm
+from extract.accepting.problems import Problem, problem_of, unfit_of
 from extract.by_hand import OVERRIDDEN, digest_of, is_of, outcome_by_hand
-from extract.edits.form import Edit, EditForm
-from extract.edits.problems import Problem, problem_of, unfit_of
 from extract.evaluation.sides import key_text
 from extract.journal import ByHand
 from extract.parse import ParseError, parse_json

@@ -1,0 +1,200 @@
+"""What becomes of a record that no repair has mended: faulty cells are emptied or flagged, where that is wanted. Pure.
+
+Nothing is edited in the row itself: the answer is judged again with null in these places, by the schema, the model, the
+checks and the evidence. So a cell that may not be null, or that another field needs, leaves the record in the
+quarantine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from extract.checks.faults import Faults
+from extract.config import Repair
+from extract.errors import ConfigError
+from extract.grounding import NULLED, UNSUPPORTED
+from extract.records import Found, Issue, Outcome, Record
+from extract.schema import Reading, Shape
+from extract.validate import Judge
+
+EMPTIED = "nulled"  # flag: what was found in a cell that was emptied, as `nulled:semantic.between:$.total`
+MAX_ROUNDS = 10  # in which emptied cells bring further ones to light
+
+_STEP = re.compile(r"\.([^\W\d]\w*)|\['((?:[^'\\]|\\.)*)'\]|\[(\d{1,9})\]")
+
+
+def refuse_failed(settings: Repair, shape: Shape) -> None:
+    """Refuse to empty cells of a table in which none may be empty. Raises ConfigError."""
+    if settings.failed == "null" and not _any_nullable(shape):
+        raise ConfigError(
+            "Repair(failed='null') can empty no cell: no field may be null",
+            hint="make those that may be missing `… | None`, or say failed='flag'",
+        )
+
+
+def _any_nullable(shape: Shape) -> bool:
+    return any(
+        child.nullable or child.kind in ("json", "null") or _any_nullable(child) for _, child in shape.children()
+    )
+
+
+@dataclass(frozen=True)
+class LastWord:
+    """Says what becomes of outcomes that are still at fault."""
+
+    judge: Judge
+    settings: Repair
+
+    def may_spare(self, outcome: Outcome) -> bool:
+        """Whether a row may come of it: it was answered, and all that is wrong was to be repaired."""
+        if self.settings.failed == "quarantine" or outcome.completion is None or not outcome.issues:
+            return False
+        return all(_is_mild(issue) for issue in outcome.issues)
+
+    def __call__(self, record: Record, outcome: Outcome) -> Outcome:
+        """The outcome with a row, where one may be; else as it was."""
+        if outcome.unanswered or not self.may_spare(outcome):
+            return outcome
+        if self.settings.failed == "flag":
+            return self._flagged(record, outcome)
+        return self._emptied(record, outcome)
+
+    def _flagged(self, record: Record, outcome: Outcome) -> Outcome:
+        assert outcome.completion is not None  # noqa: S101  # the caller has looked
+        judge = replace(self.judge, mild=(*self.judge.mild, "repair"), faults=Faults())
+        found = judge(record, outcome.completion)
+        return _with_row(outcome, found, found.flags) if found.ok else outcome
+
+    def _emptied(self, record: Record, outcome: Outcome) -> Outcome:
+        """Cell after cell until nothing is wrong any more, or what is wrong cannot be emptied."""
+        assert outcome.completion is not None  # noqa: S101  # the caller has looked
+        given = {each.name: getattr(self.judge, each.name) for each in fields(Judge) if each.init}
+        issues: list[Issue] = []
+        like: list[Found] = []
+        found = outcome
+        for _ in range(MAX_ROUNDS):
+            known = {issue.path for issue in issues}
+            if not all(_is_mild(issue) and issue.path not in known for issue in found.issues):
+                return outcome
+            issues += found.issues
+            like += [each for each in found.evidence if not each.supported]
+            paths = tuple(dict.fromkeys(issue.path for issue in issues))
+            told = frozenset((issue.code, issue.path) for issue in issues)
+            judge = _Emptying(**given | {"faults": Faults()}, paths=paths, told=told)
+            found = judge(record, outcome.completion)
+            if found.ok:
+                return _without(outcome, found, issues, like)
+        return outcome
+
+
+def _without(outcome: Outcome, found: Outcome, issues: Sequence[Issue], like: Sequence[Found]) -> Outcome:
+    """The row with its cells emptied, and what was wrong told; `like`: what in the source is most like them."""
+    paths = {issue.path for issue in issues}
+    evidence = (*found.evidence, *(each for each in like if each.path in paths))
+    done = _with_row(outcome, replace(found, evidence=evidence), [*found.flags, *map(_flag_of, issues)])
+    if outcome.confidence is None:
+        return done
+    steps = [_steps(path) or [""] for path in paths]
+    return replace(done, confidence={name: share for name, share in outcome.confidence.items() if [name] not in steps})
+
+
+def _with_row(outcome: Outcome, found: Outcome, flags: Sequence[str]) -> Outcome:
+    """What it took stays, and so do the flags that it had."""
+    kept = tuple(dict.fromkeys((*outcome.flags, *flags)))
+    return replace(outcome, issues=(), row=found.row, evidence=found.evidence, flags=kept)
+
+
+def _flag_of(issue: Issue) -> str:
+    return f"{NULLED}:{issue.path}" if issue.code == UNSUPPORTED else f"{EMPTIED}:{issue.code}:{issue.path}"
+
+
+def _is_mild(issue: Issue) -> bool:
+    """Whether it is about a value that was to be repaired, and not about an answer that is none."""
+    return issue.stage == "semantic" and issue.severity == "repair"
+
+
+@dataclass(frozen=True)
+class _Emptying(Judge):
+    """Judges an answer with null in some places. A check that wants a value there has said so, and its flag tells."""
+
+    paths: Sequence[str] = ()
+    told: frozenset[tuple[str, str]] = frozenset()  # code and path of what the cells were emptied for
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Never: its places are looked for in the answer as it was read back."""
+        return False
+
+    def _counting(self, found: Sequence[Issue]) -> tuple[list[Issue], list[str]]:
+        return super()._counting([issue for issue in found if (issue.code, issue.path) not in self.told])
+
+    def _read_back(self, record: Record, answer: Any) -> tuple[Any, list[Issue], Reading]:
+        found, issues, reading = super()._read_back(record, answer)
+        done: list[list[str | int]] = []
+        for path in self.paths:
+            steps = _steps(path)
+            if steps and any(steps[: len(above)] == above for above in done):
+                continue
+            if not steps or not empty(self.schema.shape, found, steps):
+                issues.append(Issue("semantic", "internal.error", path, "there is no value to take away"))
+            else:
+                done.append(steps)
+        return found, issues, reading
+
+
+def _steps(path: str) -> list[str | int] | None:
+    """The steps of `$.lines[2]['Total due']`; None for what is no path, and for the whole record."""
+    if not path.startswith("$"):
+        return None
+    steps: list[str | int] = []
+    at = 1
+    while at < len(path):
+        match = _STEP.match(path, at)
+        if match is None:
+            return None
+        name, quoted, number = match.groups()
+        steps.append(int(number) if number else name or quoted.replace("\\'", "'").replace("\\\\", "\\"))
+        at = match.end()
+    return steps or None
+
+
+def empty(shape: Shape, answer: Any, steps: Sequence[str | int]) -> bool:
+    """Put null in a place of an answer, which is changed; False when no value stands there."""
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, int) and isinstance(answer, list):
+        here: Any = step if step < len(answer) else None
+    elif isinstance(step, str) and isinstance(answer, dict):
+        here = next((name for name in _names(shape, step) if name in answer), None)
+    else:
+        return False
+    if here is None or answer[here] is None:
+        return False
+    if rest:
+        return any(empty(child, answer[here], rest) for child in _below(shape, step))
+    answer[here] = None
+    return True
+
+
+def _names(shape: Shape, step: str) -> list[str]:
+    """What a step may be called in an answer: a field by its own name, and what is no field by the step itself."""
+    wires = [item.wire for each in _objects(shape) for item in each.fields if item.name == step]
+    return [*wires, step]
+
+
+def _below(shape: Shape, step: str | int) -> list[Shape]:
+    """The shapes that may stand one step further."""
+    found = [item.shape for each in _objects(shape) for item in each.fields if step in (item.name, item.wire)]
+    for each in (shape, *(branch.shape for branch in shape.branches)):
+        found += [child for child in (each.item, each.extra) if child]
+        if isinstance(step, int) and step < len(each.items):
+            found.append(each.items[step])
+    return found or [shape]
+
+
+def _objects(shape: Shape) -> list[Shape]:
+    """The shape, and the branches of a union."""
+    return [shape, *(each for branch in shape.branches for each in _objects(branch.shape))]
