@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from extract.errors import ConfigError
+from extract.nearest import did_you_mean
 
 Dialect = Literal["toapis", "kie", "openai", "llamacpp", "auto"]  # auto: told by the address, or found out by asking
 
@@ -43,24 +44,25 @@ class Settings(BaseModel):
             try:
                 super().__init__(**data)
             except ValidationError as error:
-                raise ConfigError(_sentence(type(self).__name__, error)) from None
+                raise ConfigError(_sentence(type(self), error)) from None
 
     def replaced(self, changes: Mapping[str, Any]) -> Self:
         """A copy with these fields set anew and checked."""
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | dict(changes))
 
 
-def _sentence(name: str, error: ValidationError) -> str:
+def _sentence(kind: type[Settings], error: ValidationError) -> str:
     """Pydantic's findings in one line, without the input (it may hold a key)."""
     found = error.errors(include_input=False)
     own = [item for item in found if item["type"] != "default_factory_not_called"]  # that follows from another
-    return "; ".join(".".join([name, *map(str, item["loc"])]) + ": " + _message(item) for item in own or found)
+    said = (".".join([kind.__name__, *map(str, item["loc"])]) + ": " + _message(kind, item) for item in own or found)
+    return "; ".join(said)
 
 
-def _message(item: Mapping[str, Any]) -> str:
+def _message(kind: type[Settings], item: Mapping[str, Any]) -> str:
     """In the words of who sets it, not of who wrote the class."""
     if item["type"] == "extra_forbidden":
-        return "there is no such setting"
+        return f"there is no such setting ({did_you_mean(str(item['loc'][-1]), kind.model_fields)})"
     return str(item["msg"]).removeprefix("Value error, ")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from extract.records import Effort
 
 _EFFORTS = {"repair": "repairs", "escalate": "escalations"}
+_ROUNDING = 1e-9  # US dollars
 
 
 class Efforts(dict[str, list[Any]]):
@@ -48,3 +49,23 @@ class Efforts(dict[str, list[Any]]):
             found = made.setdefault(name.partition(" ")[0], [0, 0])
             found[0], found[1] = found[0] + answers, found[1] + passed
         return [f"{passed:,} of {answers:,} {_EFFORTS[what]} helped" for what, (answers, passed) in made.items()]
+
+
+def beside(manifest: Mapping[str, Any]) -> str | None:
+    """Why the efforts of a manifest, which are of the answers that its tables are made of, do not add up to what was
+    paid, for people; None where they do."""
+    rows, tokens = manifest.get("efforts") or [], manifest["tokens"]
+    if not rows:
+        return None
+    more = tokens["input"] + tokens["output"] - sum(row["input_tokens"] + row["output_tokens"] for row in rows)
+    costs = [manifest.get("cost_usd"), *(row["cost_usd"] for row in rows)]
+    paid, *stated = [cost for cost in costs if cost is not None] if None not in costs else [0.0]
+    dearer = paid - sum(stated)
+    if more > 0:
+        usd = f", {dearer:.4f} USD" if dearer > _ROUNDING else ""
+        return f"replaced, or in no table yet: {more:,} tokens{usd}"
+    if more < 0:
+        return f"{-more:,} of these tokens were paid elsewhere, or once for records that share an answer"
+    if abs(dearer) > _ROUNDING:
+        return f"paid when they were asked: {paid:.4f} USD, at the prices of then"
+    return None

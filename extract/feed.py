@@ -17,6 +17,25 @@ Begin = Callable[[Record], Found]
 Deliver = Callable[[Outcome], Awaitable[None]]
 
 
+class _Place:
+    """Of one record: the task for it, and once that is done no more than what it came to."""
+
+    __slots__ = ("found",)
+
+    def __init__(self, found: Found) -> None:
+        self.found: Found | None = found
+        if not isinstance(found, Outcome):
+            found.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[Outcome | None]) -> None:
+        if not (task.cancelled() or task.exception()):  # else it is raised in its turn
+            self.found = task.result()
+
+    @property
+    def is_there(self) -> bool:
+        return not isinstance(self.found, asyncio.Task) or self.found.done()
+
+
 class _AtWork:
     """How many records have a task that has not ended."""
 
@@ -24,11 +43,11 @@ class _AtWork:
         self.count = 0
         self._ended = asyncio.Event()
 
-    def add(self, found: Found) -> Found:
+    def place(self, found: Found) -> _Place:
         if not isinstance(found, Outcome):
             self.count += 1
             found.add_done_callback(self._end)
-        return found
+        return _Place(found)
 
     async def one_ends(self) -> None:
         self._ended.clear()
@@ -48,15 +67,15 @@ async def feed(
     No record is begun once the run has `ended`; those at work are waited for up to the first without an outcome: what
     comes after it has no place in a table yet.
     """
-    window: deque[Found] = deque()
+    window: deque[_Place] = deque()
     at_work = _AtWork()
     turn_ends = time.monotonic() + TURN
     for record in records:
         if ended():
             break
-        window.append(at_work.add(begin(record)))
+        window.append(at_work.place(begin(record)))
         while window:
-            if _is_there(window[0]) or len(window) >= width + AHEAD:
+            if window[0].is_there or len(window) >= width + AHEAD:
                 if not await _deliver_first(window, deliver):
                     return
             elif at_work.count >= width:
@@ -70,14 +89,10 @@ async def feed(
         pass
 
 
-async def _deliver_first(window: deque[Found], deliver: Deliver) -> bool:
-    first = window.popleft()
-    outcome = first if isinstance(first, Outcome) else await first
+async def _deliver_first(window: deque[_Place], deliver: Deliver) -> bool:
+    found = window.popleft().found
+    outcome = await found if isinstance(found, asyncio.Task) else found
     if outcome is None:
         return False
     await deliver(outcome)
     return True
-
-
-def _is_there(found: Found) -> bool:
-    return isinstance(found, Outcome) or found.done()

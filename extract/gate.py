@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from extract.budget import Budget, Hold
+from extract.budget import Budget
 from extract.config import Limits, Model, Retry
 from extract.control import (
     Answered,
@@ -20,16 +20,15 @@ from extract.control import (
     LoadRules,
     Refused,
     Suspects,
-    Ticket,
     Troubled,
     Verdict,
 )
 from extract.errors import APIError, ErrorClass, ExtractError, RunStopped
 from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Usage
-from extract.requests import estimated_tokens
 from extract.sharing import Amount, Shared
 from extract.stop import Stop
+from extract.turns import Turn, Wish
 
 FIRST_PATIENCE = 60.0  # seconds of an outage before anything was answered: then it is the address, not a passing fault
 SOON = 2e-6  # seconds: a turn may come this much before the end of a pause
@@ -39,29 +38,6 @@ _NOTHING = Usage()
 
 class NoRoomError(Exception):
     """There is none for a call that need not be made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A request that waits for its turn."""
-
-    request: ChatRequest
-    guessed: int  # input tokens
-    is_retry: bool
-    is_spare: bool = False  # a second call beside the first: only while all is well
-
-    @classmethod
-    def of(cls, request: ChatRequest, *, is_retry: bool = False, is_spare: bool = False) -> Wish:
-        return cls(request, estimated_tokens(request), is_retry, is_spare)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A call that may begin, or has."""
-
-    ticket: Ticket
-    hold: Hold
-    waited: float = 0.0  # seconds for it
 
 
 @dataclass(eq=False, slots=True)

@@ -126,7 +126,7 @@ class Job:
             if isinstance(self.stop.reason, ExtractError):  # what is not in the tables yet counts as pending
                 committed = tally_of(self.scan, shelf.shards)
                 tally.ok, tally.quarantined, tally.reasons = committed.ok, committed.quarantined, committed.reasons
-                tally.human = committed.human
+                tally.human, tally.flagged = committed.human, committed.flagged
                 self.stop.reason.report = self.report(tally, self.stop.reason)
             raise self.stop.reason
 
@@ -244,6 +244,7 @@ class Job:
             efforts=tally.efforts,
             table_checks=tally.table_checks,
             human=tally.human,
+            flagged=tally.flagged,
             **tally.account,
         )
 

@@ -43,7 +43,7 @@ def completion_of(answer: Answer) -> Completion:
     found = completion_from(answer.body, {})
     if answer.instead:
         flags, model = (*found.flags, *answer.instead.flags), found.model or answer.instead.model
-        found = replace(found, flags=flags, model=model)
+        found = replace(found, flags=flags, model=model, asked=answer.instead.model)
     if answer.attempts == found.attempts and answer.research == found.research:
         return found
     return replace(found, attempts=answer.attempts, research=answer.research)

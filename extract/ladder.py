@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
-from extract.errors import ErrorClass
+from extract.errors import ErrorClass, RunStopped
 from extract.parts import Part
 from extract.records import ChatRequest, Record
 from extract.requests import RequestBuilder
@@ -24,6 +24,12 @@ from extract.schema.losses import BIG_ENUM
 
 class Overtaken(Exception):  # noqa: N818  # it says what has become of a request
     """A request that is not sent any more, since its schema was refused for another record meanwhile."""
+
+
+class TooComplex(RunStopped):
+    """The endpoint refuses the schema even when all has been given up that can be."""
+
+    code = "schema_too_complex"
 
 
 class Answered(Protocol):
@@ -154,6 +160,16 @@ class Ladder:
         else:
             await self._scout.wait()
             yield False
+
+    def too_complex(self, message: str) -> TooComplex:
+        """The error for a schema that was refused on the last rung."""
+        part, relaxed = self.question.part, self.question.builders[-1].schema.rungs
+        of_part = f" of {', '.join(part.names)}" if part else ""
+        without = f" even without {', '.join(relaxed)}" if relaxed else ""
+        return TooComplex(
+            f"the endpoint finds the schema{of_part} too complex{without}: {message}",
+            hint=f"make it smaller, or ask for its fields in {'more' if part else 'several'} requests: split_fields",
+        )
 
 
 def refuse_overtaken(ladders: Sequence[Ladder]) -> Callable[[ChatRequest], None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from extract.config import Retry
 from extract.control import Cancelled, Verdict
 from extract.errors import APIError, ErrorClass, RunStopped, let_go
-from extract.gate import Gate, Turn, Wish
+from extract.gate import Gate
 from extract.media import MediaError
 from extract.records import ChatRequest, Completion, Sender
+from extract.turns import Turn, Wish
 
 OnParked = Callable[[ChatRequest, APIError], None]
 
@@ -40,17 +42,29 @@ class HeldBack(Exception):  # noqa: N818  # no error: the call is made later
     """A call was about to be made when a server had just asked for a pause."""
 
 
+@runtime_checkable
+class AsksAgain(Protocol):
+    """A sender that calls this when it has connected, and sends nothing when that raises."""
+
+    before_sending: Callable[[], None]
+
+
 def held_back(send: Sender, gate: Gate) -> Sender:
     """The innermost sender: raises HeldBack for a call whose turn was given before a refusal was heard.
 
-    What stands between the turn and the call may take its time, to read a file for instance.
+    What stands between the turn and the call may take its time, to read a file for instance, or to connect.
     """
 
-    async def sender(request: ChatRequest) -> Completion:
+    def refuse() -> None:
         if gate.is_resting:
             raise HeldBack
+
+    async def sender(request: ChatRequest) -> Completion:
+        refuse()
         return await send(request)
 
+    if isinstance(send, AsksAgain):
+        send.before_sending = refuse
     return sender
 
 

@@ -39,11 +39,15 @@ class Nearest:
         return sorted(range(self._size), key=lambda index: -scores[index])[:number]
 
 
-def did_you_mean(name: str, names: Iterable[str], otherwise: str = "there are") -> str:
-    """A hint for a name that is none of `names`: the one most like it, else all of them after `otherwise`."""
+def did_you_mean(name: str, names: Iterable[str], otherwise: str = "there are", *, above: str = "") -> str:
+    """A hint for a name that is none of `names`: the one most like it, else all of them after `otherwise`.
+
+    `above`: what stands before each of them, such as the `lines.` of a path.
+    """
     known = list(names)
     close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"{otherwise}: {', '.join(known)}"
+    shown = f"{above}{close[0]}" if close else ", ".join(f"{above}{each}" for each in known)
+    return f"did you mean {shown!r}?" if close else f"{otherwise}: {shown}"
 
 
 def _terms(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.checks import Check, FieldCheck
+from extract.checks import Check, FieldCheck, refuse_checks
 from extract.checks.tables import TableCheck, refuse_table_checks
 from extract.config import Endpoint, Limits, Model, Repair, Retry, Samples, Settings
 from extract.dialects import body_fields
@@ -44,6 +44,16 @@ RESERVED = (
     *("_reasoning", "_confidence"),
 )
 _GROUPS = ("model", "limits", "retry", "repair")
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {  # what a setting must be, and what to write
+    "model": (Model, 'model=Model(name="…")'),
+    "limits": (Limits, "limits=Limits(concurrency=8)"),
+    "retry": (Retry, "retry=Retry(max_attempts=6)"),
+    "endpoint": (Endpoint, 'endpoint=Endpoint(base_url="…")'),
+    "repair": (Repair, "repair=Repair(max_repairs=2): how often a record may be asked again"),
+    "samples": (Samples, "samples=Samples(n=3): how many answers vote"),
+    "evidence": ((bool, Evidence), 'True, or evidence=Evidence(unsupported="flag")'),
+}
+_MAY_BE_NONE = ("endpoint", "samples", "evidence")
 LOCAL_MODEL = "SmolLM2-135M-Instruct"
 LOCAL_CONCURRENCY = 4  # calls in flight to the model on this machine: its slots, and as many waiting
 
@@ -124,18 +134,31 @@ class Pipeline:
             raise ConfigError(f"flat is {self.flat!r}", hint="True or False")
         if not isinstance(self.keep_reasoning, bool):
             raise ConfigError(f"keep_reasoning is {self.keep_reasoning!r}", hint="True or False")
+        self._refuse_other_settings()
         self._take_models()
         _check_tools(self.tools)
+        refuse_checks(self.checks)
         refuse_table_checks(self.table_checks)
         if self.shard_rows < 1:
             raise ConfigError(f"shard_rows is {self.shard_rows}", hint="at least 1")
         if isinstance(self.prompt, str):
             object.__setattr__(self, "prompt", Prompt(user=self.prompt))
 
+    def _refuse_other_settings(self) -> None:
+        """Refuse what is no setting of its kind, such as `repair=True`. Raises ConfigError."""
+        for name, (kind, hint) in _KINDS.items():
+            given = getattr(self, name)
+            if not isinstance(given, kind) and not (given is None and name in _MAY_BE_NONE):
+                shown = type(given).__name__ if name == "endpoint" else repr(given)[:200]  # a URL may hold a password
+                raise ConfigError(f"{name} is {shown}", hint=hint)
+
     def _take_models(self) -> None:
         """The first of the models is the model."""
         if isinstance(self.models, Model) or not all(isinstance(model, Model) for model in self.models):
             raise ConfigError(f"models is {self.models!r}", hint="a list: models=[Model(…), Model(…)]")
+        if len(self.models) < 2 and self.samples is not None and self.samples.escalate_below is not None:
+            said = "samples.escalate_below asks the next model, and there is none"
+            raise ConfigError(said, hint="name a second model in models=[Model(…), Model(…)]")
         if not self.models:
             return
         if self.model not in (Model(), self.models[0]):

@@ -169,9 +169,9 @@ def _check_columns(pipeline: Pipeline, source: Source, schema: CompiledSchema) -
 
 def _check_check(check: Check, shape: Shape, columns: Sequence[str]) -> None:
     if not callable(check):
-        raise ConfigError(f"a check is a function (value, record) -> issues, got {check!r}")
+        raise ConfigError(f"a check is a function (value, record) -> issues, got {check!r}"[:200])
     if isinstance(check, TableCheck):
-        raise ConfigError(f"{check.name} is a check of the table", hint=f"table_checks=[{check.name}]")
+        raise ConfigError(f"{check.name} is a check of the table", hint=f"it belongs in table_checks=[{check.name}]")
     if isinstance(check, FieldCheck):
         check.refuse(shape, columns)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from extract.config import Model
+from extract.config import Model, prices_file
 from extract.errors import ConfigError
 from extract.nearest import did_you_mean
 from extract.records import Usage
@@ -21,6 +21,8 @@ from extract.records import Usage
 FILE = "prices.toml"  # beside a pipeline
 MOST = 1e9  # US dollars per million tokens; more is a slip of the pen
 MAX_FILE = 1024 * 1024  # bytes
+
+_MOST_NAMED = 10  # models of a table, in a message
 
 _HEADER = re.compile(r"^\s*\[\[\s*[\"']?price[\"']?\s*\]\]", re.MULTILINE)
 _AT_LINE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
@@ -64,7 +66,7 @@ class Prices:
         Of the entries in force, its own name counts before patterns, the pattern with more letters before one with
         fewer, and of one name the latest.
         """
-        fitting = [each for each in self._for(name) if each.is_in_force(day)]
+        fitting = [each for each in self.about(name) if each.is_in_force(day)]
         if not fitting:
             return None
         closest = max(fitting, key=lambda each: _closeness(each, name)).model
@@ -72,10 +74,11 @@ class Prices:
 
     def named(self, name: str) -> str:
         """All that the table says of a model, at whatever date: equal texts mean equal prices. "" for nothing."""
-        found = self._for(name)
+        found = self.about(name)
         return repr([each.model_dump(mode="json") for each in found]) if found else ""
 
-    def _for(self, name: str) -> list[Price]:
+    def about(self, name: str) -> list[Price]:
+        """The entries that fit a model, in force or not."""
         return [each for each in self.entries if each.model == name or fnmatchcase(name, each.model)]
 
 
@@ -89,19 +92,47 @@ def priced(model: Model, name: str, prices: Prices | None, day: date) -> Model:
     return model.replaced({field: getattr(found, key) for key, field in _OF_MODEL.items()})
 
 
-def unpriced(endpoint: str) -> str:
-    """Why no cost can be told of calls to this endpoint, for people."""
+def unpriced(endpoint: str, models: Iterable[tuple[str, Model]], table: str | Path | None) -> str:
+    """Why no cost can be told of calls to this endpoint, for people.
+
+    `models`: with their names, as `priced` gave them; `table`: the pipeline's own, else it is that of EXTRACT_PRICES.
+    Raises ConfigError.
+    """
     if endpoint == "local":
         return "the model on this machine costs nothing"
-    return "cost unknown: no prices are set (EXTRACT_PRICES, or model.input_usd_per_million and …output…)"
+    found, path = list(models), table or prices_file()
+    name, model = next((each for each in found if each[1].cost_usd(0, 0) is None), found[0])
+    if has_own_price(model):
+        missing = "output" if model.input_usd_per_million is not None else "input"
+        return f"cost unknown: model.{missing}_usd_per_million is not set, and other prices of {name!r} are"
+    if path is not None:
+        return f"cost unknown: {_not_in(read_prices(path), name)}"
+    whose = f" for {name!r}" if any(other.cost_usd(0, 0) is not None for _, other in found) else ""
+    return f"cost unknown: no prices are set{whose} (EXTRACT_PRICES, or model.input_usd_per_million and …output…)"
+
+
+def _not_in(prices: Prices, name: str) -> str:
+    """That a table says nothing of a model, or nothing yet; and what it says something of."""
+    if days := [each.valid_from for each in prices.about(name) if each.valid_from]:
+        return f"{prices.path} has no price for {name!r} before {min(days)}"
+    known = list(dict.fromkeys(each.model for each in prices.entries))
+    hint = did_you_mean(name, known) if known else "it has none at all"
+    if hint.startswith("there are") and len(known) > _MOST_NAMED:
+        hint = f"none of its {len(known):,} names is like it"
+    return f"{prices.path} has no price for {name!r} ({hint})"
 
 
 def has_own_price(model: Model) -> bool:
     return any(getattr(model, field) is not None for field in _OF_MODEL.values())
 
 
+def with_price_of(model: Model, other: Model | None) -> Model:
+    """The model at the other's own price; without one where it has none, or there is no other."""
+    return model.replaced({field: getattr(other, field, None) for field in _OF_MODEL.values()})
+
+
 def without_price(model: Model) -> Model:
-    return model.replaced(dict.fromkeys(_OF_MODEL.values()))
+    return with_price_of(model, None)
 
 
 def cost_of(model: Model, usage: Usage) -> float | None:
@@ -178,8 +209,8 @@ def _line_of(lines: Iterable[str], key: str) -> int | None:
 
 def _entry(places: _Places, number: int, entry: Mapping[str, Any]) -> Price:
     try:
-        return Price(**entry)  # a key that is misspelt is said before the one that is therefore missing
-    except ValidationError as error:
+        return Price(**entry)
+    except ValidationError as error:  # a key that is misspelt is said before the one that is therefore missing
         found = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     key, kind = str(found["loc"][0]), found["type"]
     name = f" of {entry['model']!r}" if isinstance(entry.get("model"), str) and key != "model" else ""

@@ -18,6 +18,8 @@ HUMAN = "human"  # flag of a row that a person filled in, and its model
 ESTIMATED = "usage_estimated"  # flag of an answer whose tokens nobody counted
 _LONGEST = 500  # characters of an offending value
 _PLAIN_STEP = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_REQUIRED = re.compile(r"'((?:[^'\\]|\\.)*)' is a required property")
+_STEP = re.compile(r"\.([^\W\d]\w*)|\['((?:[^'\\]|\\.)*)'\]|\[(\d{1,9})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,37 @@ def path_to(parent: str, step: str | int) -> str:
         return f"{parent}.{step}"
     escaped = step.replace("\\", "\\\\").replace("'", "\\'")
     return f"{parent}['{escaped}']"
+
+
+def steps_of(path: str) -> list[str | int] | None:
+    """The steps that `path_to` has made `$.lines[2]['Total due']` of; none of `$`. None for what is no such path."""
+    if not path.startswith("$"):
+        return None
+    steps: list[str | int] = []
+    at = 1
+    while at < len(path):
+        match = _STEP.match(path, at)
+        if match is None:
+            return None
+        name, quoted, number = match.groups()
+        steps.append(int(number) if number else name or _unquoted(quoted))
+        at = match.end()
+    return steps
+
+
+def field_of(issue: Issue) -> str | None:
+    """The field that an issue is about, one that is missing too; None where it is about the record as a whole."""
+    if issue.code == "schema.required" and issue.path == "$" and (missing := _REQUIRED.match(issue.message)):
+        return _unquoted(missing.group(1))
+    step = _STEP.match(issue.path, 1) if issue.path.startswith("$") else None
+    if step is None or step.group(3):
+        return None
+    return step.group(1) or _unquoted(step.group(2))
+
+
+def _unquoted(name: str) -> str:
+    """A name that stands between quotes, without its backslashes."""
+    return re.sub(r"\\(.)", r"\1", name)
 
 
 def short(value: Any) -> Any:
@@ -196,6 +229,7 @@ class Completion:
     attempts: int = 1
     research: Research = Research()  # that went before
     masks: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # of its request; `content` is as it came
+    asked: str | None = None  # the model that was asked, where it is not the run's own
 
     @property
     def is_unmetered(self) -> bool:

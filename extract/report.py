@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from extract.checks.tables import TableFinding
 
 
+_NO_DOUBTS = frozenset(  # flags that may name a place, or `$…` of another's choice, and tell of no doubt
+    {"repaired", "escalated", "overridden", "unwrapped", "naive_datetime", "undeclared", "schema_relaxed"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What one run did. Counts are records; requests, retries, tokens and cost are those of this run alone."""
@@ -38,6 +43,7 @@ class Report:
     efforts: Efforts = field(default_factory=Efforts)  # by kind and model, where failed answers are asked again
     table_checks: Sequence[TableFinding] = ()  # what was found in the table as a whole
     human: int = 0  # of those that are ok, by the word of a person
+    flagged: int = 0  # of those that are ok, whose `_flags` tell of a doubt, see `is_flagged`
 
     @property
     def table_ok(self) -> bool:
@@ -54,8 +60,8 @@ class Report:
         """47 ok, 3 quarantined (semantic.verbatim 2, schema.enum 1), 50 requests, 21,340 tokens, 0 retries"""
         reasons = ", ".join(f"{code} {number}" for code, number in self.reasons.items())
         tokens = self.input_tokens + self.output_tokens
-        by_hand = f" ({self.human:,} by hand)" if self.human else ""
-        parts = [f"{self.ok:,} ok{by_hand}", f"{self.quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")]
+        ok = f"{self.ok:,} ok{of_which(self.human, self.flagged)}"
+        parts = [ok, f"{self.quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")]
         parts += [f"{self.pending:,} pending"] if self.pending else []
         parts += [f"{self.requests:,} requests", f"{tokens:,} tokens", f"{self.retries:,} retries"]
         parts += [f"{self.cost_usd:.4f} USD"] if self.cost_usd else []
@@ -77,6 +83,7 @@ class Report:
             "counts": {"in": self.records, "ok": self.ok, "quarantined": self.quarantined, "pending": self.pending},
             "reasons": dict(self.reasons),
             **({"human": self.human} if self.human else {}),
+            **({"flagged": self.flagged} if self.flagged else {}),
             "requests": self.requests,
             "retries": self.retries,
             "ambiguous": self.ambiguous,
@@ -113,6 +120,23 @@ class Report:
         return f"<div><div>{bar}</div><p>{html.escape(self.line)} · {self.seconds:.1f} s</p>{table}</div>"
 
 
+def of_which(human: int, flagged: int) -> str:
+    """How many of the rows people filled in, and how many are doubtful, for people."""
+    words = [f"{human:,} by hand"] if human else []
+    words += [f"{flagged:,} flagged"] if flagged else []
+    return f" ({', '.join(words)})" if words else ""
+
+
+def is_flagged(outcome: Outcome) -> bool:
+    """Whether it is a row whose flags tell of a doubt, and not only of what it went through."""
+    return outcome.ok and any(map(_is_doubt, outcome.flags))
+
+
+def _is_doubt(flag: str) -> bool:
+    """Such as `semantic.between:$.total`, `evidence.nulled:$.total`, `low_confidence:$.total`, `untrusted.encoded`."""
+    return flag.startswith("untrusted.") or (":$" in flag and flag.partition(":")[0] not in _NO_DOUBTS)
+
+
 def unsure_words(ambiguous: int, unmetered: int) -> list[str]:
     """What of the account is not certain, for people."""
     words = [f"{ambiguous:,} without an answer that may be billed"] if ambiguous else []
@@ -128,6 +152,7 @@ class Tally:
     replayed: int = 0  # judged anew from the journal, without a call
     ok: int = 0
     human: int = 0
+    flagged: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -172,6 +197,7 @@ class Tally:
         if outcome.ok:
             self.ok += 1
             self.human += outcome.is_human
+            self.flagged += is_flagged(outcome)
         else:
             self.quarantined += 1
             self.reasons[outcome.issues[0].code] += 1

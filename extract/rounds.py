@@ -49,8 +49,8 @@ class Round:
         return {TABLE_REPAIR: {"round": self.name, "records": records}}
 
     def complaints(self, journal: Journal) -> list[Complaint]:
-        """What it has against records."""
-        return [each for each in journal.complaints() if each.round == self.name]
+        """What it asks records about; not what it could only flag."""
+        return [each for each in journal.complaints() if each.round == self.name and each.request]
 
     def asked(self, journal: Journal) -> dict[str, Set[Place]]:
         """The places that were asked again and answered, by the name of the check."""

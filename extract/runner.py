@@ -17,12 +17,12 @@ from extract.feed import Deliver, Found, feed
 from extract.garbage import rare_collections
 from extract.journal import COMPLETION, Answer, Journal
 from extract.journaled import completion_of
-from extract.ladder import Climb, Ladder, Overtaken, Step
+from extract.ladder import Climb, Ladder, Overtaken, Step, TooComplex
 from extract.media import MediaError
 from extract.parts import Piece, lasting_flags, outcome_of, stated_cost, with_research
 from extract.prices import cost_of
 from extract.records import ChatRequest, Completion, Issue, Outcome, Record, Sender, Spent, Usage
-from extract.repair import SecondLooks, Workshop
+from extract.repair import Ask, SecondLooks, Workshop
 from extract.report import OnProgress, Tally
 from extract.requests import Unaskable
 from extract.stop import Stop
@@ -34,6 +34,7 @@ from extract.watch import Watch
 logger = logging.getLogger("extract.runner")
 
 Settle = Callable[[], Awaitable[None]]
+Mend = Callable[[Record, Outcome, Ask], Awaitable[Outcome | None]]  # None: the run stops
 
 
 async def _settled() -> None:
@@ -170,9 +171,10 @@ class Runner:
         if self.voting and outcome:
             outcome = await self._voted(self.voting, climbs[0], outcome, found[0], spent)
         if self.workshop and outcome:
-            outcome = await self._mended(self.workshop, record, outcome, found, spent)
+            outcome = await self._asked_more(self.workshop.mended, record, outcome, found, spent)
         if outcome and record.key in self.second_looks:
-            outcome = await self._looked_at_again(record, outcome, found)
+            spent = Spent(outcome.cost_usd or 0.0) if self.counts_records else None
+            outcome = await self._asked_more(self.second_looks, record, outcome, found, spent)
         if outcome is None:
             return None
         return self._counted(outcome, replayed=all(piece.replayed for piece in found))
@@ -212,27 +214,15 @@ class Runner:
         costs = [stated_cost(pieces), *([cost_of(self.model, usage)] if own else [])]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
-    async def _mended(
-        self, workshop: Workshop, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
+    async def _asked_more(
+        self, mend: Mend, record: Record, outcome: Outcome, pieces: Sequence[Piece], spent: Spent | None
     ) -> Outcome | None:
-        """The outcome after repairs; None when the run stops."""
+        """The outcome after repairs, or a second look; None when the run stops."""
 
         async def ask(request: ChatRequest) -> Piece | None:
             return await self._aside(replace(request, spent=spent))
 
-        found = await workshop.mended(record, outcome, ask)
-        if found is None or found is outcome:
-            return found
-        return replace(found, flags=tuple(dict.fromkeys((*found.flags, *lasting_flags(pieces)))))
-
-    async def _looked_at_again(self, record: Record, outcome: Outcome, pieces: Sequence[Piece]) -> Outcome | None:
-        """The outcome after what table checks had against it was asked for; None when the run stops."""
-        spent = Spent(outcome.cost_usd or 0.0) if self.counts_records else None
-
-        async def ask(request: ChatRequest) -> Piece | None:
-            return await self._aside(replace(request, spent=spent))
-
-        found = await self.second_looks(record, outcome, ask)
+        found = await mend(record, outcome, ask)
         if found is None or found is outcome:
             return found
         return replace(found, flags=tuple(dict.fromkeys((*found.flags, *lasting_flags(pieces)))))
@@ -314,7 +304,7 @@ class Runner:
         if answer.kind == ErrorClass.SCHEMA:
             self.refused_schemas += climb.refused
             if climb.ladder.question.is_shared:
-                self.stop.request(_too_complex(climb.ladder, answer.message or ""))
+                self.stop.request(climb.ladder.too_complex(answer.message or ""))
                 return None
         issue = Issue("request", f"api.{answer.kind}", "$", answer.message or "", answer.status)
         raw = answer.body.decode("utf-8", "replace")
@@ -435,7 +425,7 @@ class Runner:
         if request.rung == ladder.last and not ladder.question.is_shared:
             return False
         if request.rung == ladder.last:
-            self.stop.request(_too_complex(ladder, error.message))
+            self.stop.request(ladder.too_complex(error.message))
         else:
             ladder.reached(request.rung + 1)
         return True
@@ -455,22 +445,6 @@ class Runner:
             self.notify(self.tally)
         except Exception as error:  # the watcher's own fault: it ends the run, and loses no answer
             self.stop.request(error)
-
-
-class TooComplex(RunStopped):
-    """The endpoint refuses the schema even when all has been given up that can be."""
-
-    code = "schema_too_complex"
-
-
-def _too_complex(ladder: Ladder, message: str) -> TooComplex:
-    part, relaxed = ladder.question.part, ladder.question.builders[-1].schema.rungs
-    of_part = f" of {', '.join(part.names)}" if part else ""
-    without = f" even without {', '.join(relaxed)}" if relaxed else ""
-    return TooComplex(
-        f"the endpoint finds the schema{of_part} too complex{without}: {message}",
-        hint=f"make it smaller, or ask for its fields in {'more' if part else 'several'} requests: split_fields",
-    )
 
 
 async def _all_of(tasks: Sequence[Coroutine[Any, Any, Piece | None]]) -> list[Piece | None]:

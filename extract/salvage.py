@@ -106,8 +106,15 @@ def _salvaged(text: str, root: Root, error: ParseError, mend_json: bool) -> Answ
     if answer is None and mend_json:
         answer = _mended(text, root)
     if answer is None:
-        raise error
+        raise error if _OPENER.search(text) else _without_json(error)
     return answer
+
+
+def _without_json(error: ParseError) -> ParseError:
+    """Of plain words it is no help to hear where in them a value is missing."""
+    if error.issue.message.startswith("Expecting value"):
+        error.issue = replace(error.issue, message="no JSON in the answer")
+    return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from extract.failpoints import failpoint
 from extract.journal import Journal
 from extract.pipeline import Prepared
 from extract.records import Issue, Outcome
-from extract.report import Tally, by_number
+from extract.report import Tally, by_number, is_flagged
 from extract.sinks import Shard, ShardWriter, write_manifest
 from extract.sinks.shards import UNWRITABLE, Slice
 from extract.sources import Scan
@@ -40,6 +40,7 @@ class _Growing:
     records: int = 0
     unanswered: int = 0
     human: int = 0
+    flagged: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     efforts: Efforts = field(default_factory=Efforts)
     _outcomes: list[Outcome] = field(default_factory=list)
@@ -61,7 +62,8 @@ class _Growing:
         """What is to be said of it once it is written."""
         failed = sum(self.reasons.values())
         reasons = by_number(self.reasons)
-        return Shard(self.records - failed, failed, reasons, self.unanswered, sizes, self.efforts, self.human)
+        told = (self.efforts, self.human, self.flagged)
+        return Shard(self.records - failed, failed, reasons, self.unanswered, sizes, *told)
 
     def _slice(self, writer: ShardWriter) -> None:
         """A row that no file can hold goes to the quarantine, and the others are kept."""
@@ -75,6 +77,7 @@ class _Growing:
         self._slices.append(found)
         self.unanswered += sum(item.unanswered for item in outcomes)
         self.human += sum(item.ok and item.is_human for item in outcomes)
+        self.flagged += sum(map(is_flagged, outcomes))
         for effort in (effort for item in outcomes for effort in item.efforts):
             self.efforts.add(effort)
         for code in (item.issues[0].code for item in outcomes if not item.ok):
@@ -177,6 +180,7 @@ class Shelf:
             "counts": counts,
             "reasons": by_number(committed.reasons),
             **({"human": committed.human} if committed.human else {}),
+            **({"flagged": committed.flagged} if committed.flagged else {}),
             "answered": totals.answers,
             "requests": totals.requests,
             "retries": totals.retries,
@@ -207,7 +211,7 @@ class Shelf:
 
 def _without_nothing(shard: dict[str, Any]) -> dict[str, Any]:
     """A shard as the manifest has it: efforts only where failed answers are asked again, people where they spoke."""
-    return {name: value for name, value in shard.items() if value or name not in ("efforts", "human")}
+    return {name: value for name, value in shard.items() if value or name not in ("efforts", "human", "flagged")}
 
 
 def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
@@ -216,6 +220,7 @@ def tally_of(scan: Scan, shards: Sequence[Shard]) -> Tally:
     for shard in shards:
         tally.ok += shard.ok
         tally.human += shard.human
+        tally.flagged += shard.flagged
         tally.quarantined += shard.quarantined
         tally.reasons.update(shard.reasons)
         tally.efforts.take(shard.efforts)

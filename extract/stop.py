@@ -31,8 +31,9 @@ def _code_of(reason: Exception) -> str:
 
 
 def _plain(text: str) -> str:
-    """What a file and a terminal can show."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text[:_LONGEST])
+    """What a file and a terminal can show, in one line: a server's words are not to look like lines of ours."""
+    line = " ".join(part.strip() for part in text[:_LONGEST].splitlines())
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 class Stop:

@@ -89,7 +89,7 @@ def completion(
 
 
 class ScriptedServer:
-    """Answers each call with what `script(call)` returns: a `Reply`, or the content of a completion.
+    """Answers each call with what `script(call)` returns: a `Reply`, a whole `completion(…)`, or the content of one.
 
     A context manager; what the script raises is raised again at its end.
     `calls` is the ledger of all requests, `most_in_flight` the highest number at one time, `errors` what the script
@@ -177,7 +177,10 @@ class ScriptedServer:
         except Exception as error:  # the test's own: kept, and shown when the server ends
             self.errors.append(error)
             return Reply({"error": {"message": f"the script raised {error!r}"}}, 500)
-        return found if isinstance(found, Reply) else Reply(completion(found))
+        if isinstance(found, Reply):
+            return found
+        is_whole = isinstance(found, dict) and found.get("object") == "chat.completion"
+        return Reply(found if is_whole else completion(found))
 
     async def _wire(self, call: Call) -> Wire:
         """What is sent for a call."""

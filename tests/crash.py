@@ -76,6 +76,16 @@ class Campaign:
         assert 0 == self.nursery.run(self.source, self.second, self.server, changes=ANEW), self.nursery.said
         assert 2 * ROWS == len(self.server.calls)
 
+    def _seconds(self) -> float:
+        """How long an undisturbed run takes, here and now."""
+        out = self.folder / "undisturbed"
+        self.nursery.start(self.source, out, self.server)
+        begun = time.monotonic()
+        assert 0 == self.nursery.end(), self.nursery.said
+        seconds = time.monotonic() - begun
+        shutil.rmtree(out)
+        return seconds
+
     def at(self, names: Sequence[str], numbers: Sequence[int], both: bool = True) -> None:
         """A run for each failpoint and number, fresh and over finished tables; or, when not both, as it is passed."""
         for name in names:
@@ -89,10 +99,10 @@ class Campaign:
             self._scene([f"{name}:1" for name in names], over)
 
     def at_random(self, instants: int, in_a_row: int, seed: int) -> None:
-        """So many kills -9, `in_a_row` in each scene, at moments between the start and what a run takes."""
-        moments = Random(seed)
+        """So many kills -9, `in_a_row` in each scene, at moments between the start and what an undisturbed run takes."""
+        moments, length = Random(seed), min(self._seconds(), self._seconds())
         for number in range(0, instants, in_a_row):
-            self._scene([moments.uniform(0, 0.25) for _ in range(in_a_row)], over=number // in_a_row % 2 == 1)
+            self._scene([moments.uniform(0, length) for _ in range(in_a_row)], over=number // in_a_row % 2 == 1)
 
     def redriven(self, names: Sequence[str], numbers: Sequence[int]) -> None:
         """A redrive for each failpoint and number, killed there and taken up by another, or by a plain run."""

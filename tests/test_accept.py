@@ -787,6 +787,20 @@ def test_the_command_writes_takes_and_takes_back(project: Path, server: Scripted
     assert [] == server.calls
 
 
+def test_the_exit_code_is_3_while_a_check_of_the_table_fails(project: Path) -> None:
+    """As that of a run; one that only warns is no failure, and a dry run says nothing of the table."""
+    said_before = (project / "things.py").read_text()
+    failing = said_before.replace("retry=", 'table_checks=[checks.tables.total("number", 1)], retry=')
+    (project / "things.py").write_text(failing.replace("import Pipeline", "import Pipeline, checks"))
+    (project / "edits.csv").write_text(GOOD)
+    assert 0 == said("accept", "out/items", "edits.csv", "--dry-run")[0]
+    code, text = said("accept", "out/items", "edits.csv", "--yes", "--quiet")
+    assert [3, True] == [code, "1 of 1 table checks failed (total(number))" in text]
+    assert 3 == said("run", "things.py", "--quiet")[0]
+    (project / "things.py").write_text((project / "things.py").read_text().replace(", 1)", ', 1, severity="warn")'))
+    assert 0 == said("accept", "out/items", "--undo", "k4", "--yes", "--quiet")[0]
+
+
 def test_the_command_says_what_cannot_be_accepted(project: Path) -> None:
     (project / "edits.csv").write_text("key,name,number\nk4,four,4\nk8,eight,acht\n")
     code, text = said("accept", "out/items", "edits.csv", "--yes", "--quiet")

@@ -557,3 +557,30 @@ def test_a_folder_with_other_files_is_left_alone(folder: Path, run: Run, serve: 
     code, _, err = run("run", "flow.py", "--out", "mine")
     assert (2, True) == (code, "is no run directory" in err)
     assert (folder / "mine" / "table" / "mine.parquet").exists()
+
+
+WARNING = PIPELINE.replace('checks.verbatim("name")', 'checks.between("price", 0, 1, severity="warn")')
+
+
+def test_flagged_rows_are_counted_and_shown(folder: Path, run: Run, serve: Any) -> None:
+    """By the run, by one that takes it up after a stop, by one that asks nothing, and by `status` with flags."""
+    (folder / "flow.py").write_text(WARNING.replace("retry=", "shard_rows=2, retry="))
+    serve()
+    assert 4 == run("run", "flow.py", "--set", "limits.max_requests=3", "--set", "limits.concurrency=1")[0]
+    code, out, _ = run("run", "flow.py")
+    assert [0, True] == [code, out.startswith("4 ok (2 flagged), 0 quarantined, 1 requests")]
+    assert run("run", "flow.py")[1].startswith("4 ok (2 flagged), 0 quarantined, 0 requests")
+    told = json.loads(run("status", "out/items", "--json")[1])
+    assert [2, [1, 1]] == [told["flagged"], [shard["flagged"] for shard in told["shards"]]]
+    out = run("status", "out/items", "--rows", "4")[1]
+    assert "4 in, 4 ok (2 flagged), 0 quarantined" in out
+    assert re.search(r"a +tea +1.5 +semantic.between:\$.price\n", out)
+
+
+def test_status_shows_a_null_as_nothing(folder: Path, run: Run, serve: Any) -> None:
+    serve(lambda call: {"name": call.prompt.split()[0], "price": None})
+    (folder / "flow.py").write_text(PIPELINE.replace("price: float", "price: float | None"))
+    run("run", "flow.py")
+    out = run("status", "out/items", "--rows", "2")[1]
+    assert "tea" in out
+    assert not re.search(r"None|NaN|nan", out)

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from extract.config import DEFAULT_MODEL, Dialect, Endpoint, Limits, Model, Retry, Settings, is_loopback, model_name
+from extract.config import (
+    DEFAULT_MODEL,
+    Dialect,
+    Endpoint,
+    Limits,
+    Model,
+    Repair,
+    Retry,
+    Samples,
+    Settings,
+    is_loopback,
+    model_name,
+)
 from extract.errors import ConfigError
 
 
@@ -185,3 +197,10 @@ def test_a_wrong_dialect_is_the_one_thing_said() -> None:
         Endpoint.from_environment({"EXTRACT_DIALECT": "bogus"})
     said = "Endpoint.dialect: Input should be 'toapis', 'kie', 'openai', 'llamacpp' or 'auto'"
     assert said == str(caught.value)
+
+
+def test_a_misspelt_setting_is_told_with_the_one_it_may_be() -> None:
+    with pytest.raises(ConfigError, match=r"Repair.max_repair: there is no such setting .did you mean 'max_repairs'"):
+        Repair(max_repair=2)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match=r"Samples.zzz: there is no such setting .there are: n, escalate_below"):
+        Samples(n=3, zzz=1)  # type: ignore[call-arg]

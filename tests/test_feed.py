@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -89,6 +90,41 @@ def test_only_so_many_wait_for_the_first(monkeypatch: pytest.MonkeyPatch) -> Non
     scene.run(after(lambda number: 0.2 if number == 0 else 0.0), width=10)
     assert list(range(500)) == scene.delivered
     assert 60 == scene.most_held
+
+
+def test_those_that_wait_are_held_without_their_tasks() -> None:
+    """A task, its context and its coroutine are a third of what a row takes."""
+    scene, tasks, left = Scene(100), weakref.WeakSet[asyncio.Task[Outcome | None]](), []
+
+    async def found(each: Record) -> Outcome:
+        if each.position == 0:
+            await asyncio.sleep(0.1)
+            left.append(len(tasks))
+        return Outcome(each)
+
+    def begin(each: Record) -> Found:
+        task = asyncio.create_task(found(each))
+        tasks.add(task)
+        return task
+
+    scene.run(begin)
+    assert [1] == left
+    assert list(range(100)) == scene.delivered
+
+
+def test_a_fault_behind_the_first_is_raised_in_its_turn() -> None:
+    """What goes before it is delivered."""
+    scene = Scene(40)
+
+    async def found(each: Record) -> Outcome:
+        await asyncio.sleep(0.05 if each.position == 0 else 0)
+        if each.position == 7:
+            raise ValueError("the seventh")
+        return Outcome(each)
+
+    with pytest.raises(ValueError, match="the seventh"):
+        scene.run(lambda each: asyncio.create_task(found(each)))
+    assert list(range(7)) == scene.delivered
 
 
 def test_an_outcome_that_is_there_is_delivered_at_once() -> None:

@@ -104,7 +104,7 @@ def test_a_run_may_end_again_and_again_where_it_is_taken_up(tmp_path: Path) -> N
         running.at(["journal.commit.before", "shard.renamed", "manifest.synced"], (2, 3), both=False)
         names = ("journal.tables.before", "journal.commit.after", "shard.synced", "shelf.shard.after")
         running.in_a_row([*names, "manifest.written", "journal.close.before"])
-        running.at_random(18, 6, seed=3)
+        running.at_random(30, 6, seed=3)
         assert [] == running.faults
         assert 20 <= running.kills
         assert 3 <= running.while_working

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,15 +13,20 @@ from typing import Any
 import pytest
 import uvloop
 
+from extract.client import Client
+from extract.client.dial import dial
+from extract.client.wire import Connection
 from extract.config import Limits, Model, Retry
 from extract.control import Verdict
 from extract.errors import APIError, ErrorClass, RunStopped
-from extract.gate import FIRST_PATIENCE, Gate, Turn
+from extract.gate import FIRST_PATIENCE, Gate
 from extract.limits import held_back, with_limits
 from extract.media import MediaError
 from extract.records import ChatRequest, Completion
 from extract.retry import with_retries
 from extract.stop import Stop
+from extract.testing import Call, Reply, ScriptedServer, completion
+from extract.turns import Turn
 from tests import virtual
 from tests.support import answer, failure, request
 
@@ -479,6 +485,40 @@ def test_a_call_that_is_overtaken_on_its_way_is_not_made_yet() -> None:
     assert {Completion} == set(map(type, virtual.run(story())))
     assert [] == [at for at in scene.begun if heard[0] < at < heard[0] + 5]
     assert 21 == len(scene.begun)
+
+
+def test_a_call_that_still_connects_when_a_refusal_is_heard_is_not_made_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn is given back; it has another when the pause has ended, and counts once."""
+    came: list[float] = []
+    dialled = 0
+
+    async def slow(*place: Any) -> Connection:
+        nonlocal dialled
+        dialled += 1
+        await asyncio.sleep(0.3 if dialled == 2 else 0)
+        return await dial(*place)
+
+    monkeypatch.setattr("extract.client.pool.dial", slow)
+
+    def script(call: Call) -> Reply:
+        came.append(time.monotonic())
+        headers = {"retry-after": "1"}
+        return Reply(status=429, headers=headers) if call.number == 1 else Reply(completion("{}"))
+
+    async def story(server: ScriptedServer) -> list[int]:
+        limits, stop = Limits(concurrency=4), Stop()
+        stop.attach()
+        async with Client(server.endpoint(), "m", limits) as client:
+            gate = Gate(limits, PRICED, stop)
+            send = with_limits(held_back(client, gate), gate)
+            asked = (ChatRequest(b'{"messages": []}', name) for name in "ab")
+            return [each.attempts for each in await asyncio.gather(*map(send, asked))]
+
+    with ScriptedServer(script) as server:
+        assert [2, 1] == asyncio.run(story(server))
+    assert 3 == len(came)
+    assert came[0] + 1 <= came[1]
+    assert 2 == dialled
 
 
 def test_a_pause_is_measured_more_finely_than_in_milliseconds() -> None:

@@ -12,6 +12,8 @@ def test_a_misspelt_name_is_told_with_the_one_it_may_be() -> None:
     """Else with all there are."""
     assert "did you mean 'total'?" == did_you_mean("totla", iter(["name", "total"]))
     assert "there are: a, b" == did_you_mean("zzz", ["a", "b"])
+    assert "did you mean 'lines.total'?" == did_you_mean("totla", ["name", "total"], above="lines.")
+    assert "there are: lines.a, lines.b" == did_you_mean("zzz", ["a", "b"], above="lines.")
     assert "the source has: a" == did_you_mean("zzz", {"a": 1}, "the source has")
 
 

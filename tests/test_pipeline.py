@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Verbatim, checks, tool_of
+from extract import Endpoint, Issue, Limits, Model, Pipeline, Prompt, Retry, Samples, Verbatim, checks, tool_of
+from extract.checks import tables
 from extract.errors import ConfigError, PromptError
 from extract.pipeline import LOCAL_CONCURRENCY, LOCAL_MODEL, Prepared, default_out
 from extract.preparing import prepare
@@ -85,12 +86,54 @@ class Bound(BaseModel):
         ({"checks": ["x"]}, "a check is a function"),
         ({"checks": [checks.verbatim("nmae")]}, "'nmae' that the schema has not .did you mean 'name'"),
         ({"checks": [checks.one_of_column("name", "nothing")]}, "reads a column 'nothing'"),
+        ({"checks": [tables.unique("name")]}, r"unique\(name\) is a check of the table .it belongs in table_checks"),
+        ({"table_checks": [tables.unique("id", repair=True)]}, r"unique\(id\) has repair=True, and id is a column"),
+        ({"table_checks": [tables.foreign_key("id", "name", repair=True)]}, "id is a column of the source"),
+        (
+            {"columns": ["place"], "table_checks": [tables.unique("id", "place", repair=True)]},
+            "id, place are columns of the source, which no model is asked",
+        ),
         ({"limits": Limits(max_cost_usd=1)}, "needs the model's prices"),
     ],
 )
 def test_what_does_not_fit_is_told_before_any_request(changes: dict[str, Any], message: str) -> None:
     with pytest.raises((ConfigError, PromptError), match=message):
         prepared(**changes)
+
+
+def test_a_table_check_with_repair_may_look_at_columns_beside_fields() -> None:
+    """The fields are asked again; without repair it may look at columns alone."""
+    assert prepared(table_checks=[tables.unique("id", "name", repair=True), tables.unique("id")])
+    assert prepared(table_checks=[tables.foreign_key("name", "id", repair=True)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"samples": Samples(n=3, escalate_below=0.6)}, r"name a second model in models=\["),
+        ({"samples": Samples(n=3, escalate_below=0.6), "models": [Model(name="a")]}, "name a second model"),
+        ({"model": Model(name="a"), "models": [Model(name="b"), Model(name="c")]}, "model and models are both given"),
+        ({"samples": 3}, r"samples is 3 .samples=Samples\(n=3\)"),
+        ({"repair": True}, r"repair is True .repair=Repair\(max_repairs=2\)"),
+        ({"evidence": "yes"}, "evidence is 'yes' .True, or evidence=Evidence"),
+        ({"limits": {"concurrency": 3}}, r"limits is .* .limits=Limits\(concurrency=8\)"),
+        ({"model": "gemini"}, "model is 'gemini' .model=Model"),
+        ({"endpoint": "https://me:secret@example.org"}, r"endpoint is str .endpoint=Endpoint"),
+        ({"checks": checks.verbatim("name")}, "checks is the check semantic.verbatim of name, not a list"),
+        ({"checks": "name"}, "checks is 'name', not a list"),
+        ({"table_checks": tables.unique("name")}, r"table_checks is the check unique\(name\), not a list"),
+        (
+            {"table_checks": [checks.between("name", 1, 2)]},
+            r"the check semantic.between of name is no table check .* belongs in checks=",
+        ),
+    ],
+)
+def test_what_is_no_setting_is_told_with_what_to_write(changes: dict[str, Any], message: str) -> None:
+    """And no object is dumped."""
+    with pytest.raises(ConfigError, match=message) as error:
+        pipeline(**changes)
+    assert " at 0x" not in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 def test_a_reserved_field_name_is_refused() -> None:
@@ -104,7 +147,7 @@ def test_a_reserved_field_name_is_refused() -> None:
 
 def test_checks_reach_into_lists_and_nested_models() -> None:
     assert prepared(schema=Nested, key=None, columns=["text"], checks=[checks.verbatim("parts.name")])
-    with pytest.raises(ConfigError, match=r"'parts.nam' that the schema has not"):
+    with pytest.raises(ConfigError, match=r"'parts.nam' that the schema has not .did you mean 'parts.name'"):
         prepared(schema=Nested, key=None, checks=[checks.verbatim("parts.nam")])
 
 

@@ -16,9 +16,10 @@ from extract import ConfigError, Endpoint, Limits, Model
 from extract.api import prepare_run
 from extract.client import completion_from
 from extract.loading import load_pipeline
-from extract.prices import cost_of, priced, read_prices
+from extract.prices import cost_of, priced, read_prices, unpriced
 from extract.records import Usage
 from extract.sinks import read_manifest
+from extract.survey import survey, survey_text
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.commands import console
 from tests.support import item, pipeline, rows_csv
@@ -325,3 +326,47 @@ def test_a_date_that_passes_makes_no_table_anew(tmp_path: Path) -> None:
     assert before.fingerprint != fingerprint(prices=table)
     table.write_text('[[price]]\nmodel = "other"\ninput = 1\noutput = 3\n')
     assert fingerprint() == fingerprint(prices=table)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[price]]\nmodel = "chaep"\ninput = 1\noutput = 2\n', "has no price for 'cheap' (did you mean 'chaep'?)"),
+        ('[[price]]\nmodel = "gem-*"\ninput = 1\noutput = 2\n', "has no price for 'cheap' (there are: gem-*)"),
+        (
+            "".join(f'[[price]]\nmodel = "gem-{number}"\ninput = 1\noutput = 2\n' for number in range(11)),
+            "has no price for 'cheap' (none of its 11 names is like it)",
+        ),
+        (
+            '[[price]]\nmodel = "cheap"\nvalid_from = 2999-01-01\ninput = 1\noutput = 2\n',
+            "has no price for 'cheap' before 2999-01-01",
+        ),
+        ("# nothing yet\n", "has no price for 'cheap' (it has none at all)"),
+    ],
+)
+def test_a_table_without_the_model_is_named_where_no_cost_can_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    """With the name that was meant, and not as if no prices were set."""
+    (path := tmp_path / "own.toml").write_text(text)
+    flow, source = pipeline(model=Model(name="cheap")), rows_csv(tmp_path / "items.csv", 2)
+    monkeypatch.delenv("EXTRACT_PRICES", raising=False)
+    assert "cost unknown: no prices are set (EXTRACT_PRICES" in checked(flow, source)
+    assert f"cost unknown: {path} {said}\n" in checked(replace(flow, prices=path), source)
+    monkeypatch.setenv("EXTRACT_PRICES", str(path))
+    assert f"cost unknown: {path} {said}\n" in checked(flow, source)
+    found = survey(prepare_run(flow, source, endpoint=ENDPOINT), None)
+    assert f"cost unknown: {path} {said}" == found["cost_unknown"]
+
+
+def test_one_of_several_models_without_a_price_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once answers tell, what it took is in the estimate, which therefore has no cost."""
+    monkeypatch.delenv("EXTRACT_PRICES", raising=False)
+    own = Model(name="cheap", input_usd_per_million=1, output_usd_per_million=2)
+    found = unpriced("https://example.invalid", [("cheap", own), ("strong", Model())], None)
+    assert found.startswith("cost unknown: no prices are set for 'strong' (EXTRACT_PRICES")
+    assert "the model on this machine costs nothing" == unpriced("local", [("m", Model())], None)
+
+
+def checked(flow: extract.Pipeline, source: Path) -> str:
+    return survey_text(survey(prepare_run(flow, source, endpoint=ENDPOINT), None))

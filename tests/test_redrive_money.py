@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import extract
-from extract import Limits, Model, Redriven, Repair, Samples, failpoints
+from extract import ConfigError, Limits, Model, Redriven, Repair, Samples, failpoints
+from extract.efforts import beside
 from extract.fsck import fsck
+from extract.redriving import Plan, Wanted, planned
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests.children import nursery
+from tests.commands import console
 from tests.crash import answer
 from tests.support import parts, pipeline, rows_csv
 
@@ -199,3 +203,134 @@ def test_a_redrive_that_was_killed_at_its_very_end_asks_nothing_again(tmp_path: 
         assert [] == fsck(out, source).violations
         assert 0 == runs.run(source, out, server, redrive={}), runs.said
         assert calls + 3 == len(server.calls)
+
+
+PRICE_OF_DEAR = '[[price]]\nmodel = "{}"\ninput = 100\noutput = 200\n'
+
+
+@pytest.mark.parametrize("where", ["the table", "the models", "nowhere"])
+def test_another_model_costs_what_its_own_name_says(tmp_path: Path, where: str) -> None:
+    """And never what the pipeline's model costs; where nothing says it, the cost is not known, and no cap can hold."""
+    bad = {3}
+    mood = Endpoint(lambda number, name, is_repair: BAD if number in bad else GOOD)
+    (table := tmp_path / "prices.toml").write_text(PRICE_OF_DEAR.format(DEAR if where == "the table" else "daer"))
+    models = {"models": [model(CHEAP), model(DEAR)]} if where == "the models" else {"model": model(CHEAP)}
+    with ScriptedServer(mood) as server:
+        scene = Scene(tmp_path, server, mood, "openai", prices=table, **({"model": Model()} | models))
+        assert 1 == scene.run().report.quarantined
+        before = mood.billed
+        bad.clear()
+        there = scene.pipeline.with_settings({})
+        plan = planned(scene.out, there, scene.source, Wanted(model=DEAR), {})
+        capped = {"limits.max_cost_usd": "1"}
+        if where == "nowhere":
+            assert (None, None) == plan.cost_usd
+            assert f"{table} has no price for 'dear' (did you mean 'daer'?)" in plan.text
+            assert plan.cost_unknown == plan.as_dict()["cost_unknown"]
+            with pytest.raises(ConfigError, match=r"limits.max_cost_usd needs the model's prices"):
+                scene.redrive(model=DEAR, settings=capped)
+            result = scene.redrive(model=DEAR)
+            row = result.table.to_pylist()[2]
+            assert [DEAR, None, None] == [row["_model"], row["_cost_usd"], result.report.cost_usd]
+            assert pytest.approx(before) == json.loads((scene.out / "manifest.json").read_text())["cost_usd"]
+            return
+        assert pytest.approx(plan.tokens * 100e-6) == plan.cost_usd[0]
+        result = scene.redrive(model=DEAR, settings=capped)
+        assert [pytest.approx(0.002)] * 2 == [result.table.to_pylist()[2]["_cost_usd"], result.report.cost_usd]
+        scene.check()
+
+
+@pytest.mark.parametrize("way", ["model", "setting"])
+def test_a_price_among_the_settings_is_that_of_the_other_model(tmp_path: Path, way: str) -> None:
+    """However it is named; half a price is none, and is not filled up with the pipeline's."""
+    mood = Endpoint(lambda number, name, is_repair: BAD if number == 3 else GOOD)
+    with ScriptedServer(mood) as server:
+        scene = Scene(tmp_path, server, mood, "openai", model=model(CHEAP))
+        scene.run()
+        name, named = (DEAR, {}) if way == "model" else (None, {"model.name": DEAR})
+
+        def plan(settings: dict[str, str]) -> Plan:
+            return planned(scene.out, scene.pipeline, scene.source, Wanted(model=name), named | settings)
+
+        assert pytest.approx(plan(ANOTHER).tokens * 100e-6) == plan(ANOTHER).cost_usd[0]
+        half = plan({"model.input_usd_per_million": "100"})
+        assert (None, None) == half.cost_usd
+        assert "model.output_usd_per_million is not set, and other prices of 'dear' are" in half.text
+        assert "no prices are set for 'dear' (EXTRACT_PRICES" in plan({}).text
+        same = planned(scene.out, scene.pipeline, scene.source, Wanted(model=CHEAP), {})
+        assert pytest.approx(same.tokens * 1e-6) == same.cost_usd[0]
+
+
+def test_what_a_redrive_has_replaced_is_still_on_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`extract status` says what the answers of the tables took, and what was paid beside them: together it is all."""
+    bad = {2, 3}
+    mood = Endpoint(lambda number, name, is_repair: BAD if number in bad else GOOD)
+    with ScriptedServer(mood) as server:
+        scene = Scene(tmp_path, server, mood, "openai", repair=Repair(max_repairs=1), model=model(CHEAP))
+        scene.run()
+        call = console(monkeypatch, capsys)
+        assert "replaced" not in call("status", str(scene.out))[1]
+        bad.clear()
+        scene.redrive(model=DEAR, settings=ANOTHER)
+        manifest = json.loads((scene.out / "manifest.json").read_text())
+        said = call("status", str(scene.out))[1]
+        assert f"\nreplaced, or in no table yet: 60 tokens, {4 * 0.00002:.4f} USD\n" in said
+        asked = [(row["model"], row["answers"], row["cost_usd"]) for row in manifest["efforts"] if row["what"] == "ask"]
+        assert [("cheap", 3, pytest.approx(0.00006)), ("dear", 2, pytest.approx(0.004))] == asked
+        of_tables = sum(row["input_tokens"] + row["output_tokens"] for row in manifest["efforts"])
+        assert manifest["tokens"]["input"] + manifest["tokens"]["output"] == of_tables + 60
+        scene.check()
+
+
+def test_efforts_that_do_not_add_up_say_why() -> None:
+    """More was paid, less, at other prices; or all is there, also where a price is not known."""
+
+    def said(tokens: int, cost: float | None, *rows: tuple[int, float | None]) -> str | None:
+        efforts = [{"input_tokens": used, "output_tokens": 0, "cost_usd": usd} for used, usd in rows]
+        return beside({"tokens": {"input": tokens, "output": 0}, "cost_usd": cost, "efforts": efforts})
+
+    assert said(30, 0.3, (10, 0.1), (20, 0.2)) is None
+    assert said(30, 0.3, (10, None), (20, 0.2)) is None
+    assert said(30, 0.3) is None
+    assert "replaced, or in no table yet: 5 tokens, 0.1000 USD" == said(35, 0.4, (10, 0.1), (20, 0.2))
+    assert "replaced, or in no table yet: 5 tokens" == said(35, None, (30, None))
+    assert "10 of these tokens were paid elsewhere, or once for records that share an answer" == said(20, 1, (30, 2))
+    assert "paid when they were asked: 0.5000 USD, at the prices of then" == said(30, 0.5, (30, 0.1))
+
+
+def test_a_redrive_says_that_its_cost_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nobody was shown the plan."""
+    bad = {3}
+    mood = Endpoint(lambda number, name, is_repair: BAD if number in bad else GOOD)
+    (tmp_path / "priced_items.py").write_text(FLOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with ScriptedServer(mood) as server:
+        monkeypatch.setenv("EXTRACT_BASE_URL", server.endpoint().base_url)
+        monkeypatch.setenv("EXTRACT_API_KEY", "k")
+        rows_csv(tmp_path / "items.csv", ROWS)
+        call = console(monkeypatch, capsys)
+        assert 3 == call("run", "priced_items.py", "items.csv", "--out", "out", "--yes")[0]
+        bad.clear()
+        unknown = "cost unknown: no prices are set for 'dear' (EXTRACT_PRICES"
+        assert unknown in call("redrive", "out", "--model", DEAR, "--dry-run")[1]
+        code, said, _ = call("redrive", "out", "--model", DEAR, "--yes")
+    sys.modules.pop("priced_items", None)
+    assert (0, True) == (code, unknown in said), said
+
+
+FLOW = """
+from pydantic import BaseModel
+from extract import Model, Pipeline
+
+class Item(BaseModel):
+    name: str
+    number: int
+
+model = Model(name="cheap", input_usd_per_million=1, output_usd_per_million=2)
+pipeline = Pipeline(name="items", schema=Item, prompt="{{ text }}", key="id", model=model)
+"""

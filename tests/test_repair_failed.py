@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, computed_field, model_validator
 
 import extract
 from extract import Evidence, Issue, Model, Pipeline, Repair, Samples, checks
@@ -361,6 +361,137 @@ def test_emptying_comes_to_an_end(tmp_path: Path) -> None:
     lines = [{"label": "a", "amount": number} for number in range(40)]
     answer = reply(GOOD | {"lines": lines})
     result, _ = run(tmp_path, [answer], checks=[endless], repair=Repair(failed="null"))
+    assert ["semantic.endless"] == result.quarantine["reason"].to_pylist()
+
+
+def amounts(*values: int) -> list[dict[str, Any]]:
+    return [{"label": "a", "amount": value} for value in values]
+
+
+def kept_back(folder: Path, kind: Any, value: Any, field: str = "found") -> None:
+    """A field of this type, of which one value is above 50, leaves its record in the quarantine."""
+    schema = type("Holder", (BaseModel,), {"__annotations__": {"found": kind, "other": Decimal | None}})
+    check = checks.between(field, 1, 50)
+    answer = reply({"found": value, "other": 1})
+    result, _ = run(folder, [answer], schema=schema, checks=[check], repair=Repair(failed="null"))
+    assert (0, ["semantic.between"]) == (result.report.ok, result.quarantine["reason"].to_pylist())
+
+
+def _sorted(lines: list[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (line.amount is None, line.amount))
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [_sorted, lambda lines: lines[::-1], lambda lines: [line for line in lines if line.amount != 2]],
+    ids=["sorted", "reversed", "filtered"],
+)
+def test_where_a_validator_moves_items_nothing_is_emptied(tmp_path: Path, moved: Any) -> None:
+    """A place in the row is then another one in the answer: no good value goes in place of a bad one."""
+    kept_back(tmp_path, Annotated[list[Line], AfterValidator(moved)], amounts(2, 99, 3, 7), "found.amount")
+
+
+def test_items_of_a_set_are_not_emptied(tmp_path: Path) -> None:
+    """They have no places of their own."""
+    kept_back(tmp_path, set[Decimal | None], [3, 99])
+
+
+@pytest.mark.parametrize("instead", [0, 999])
+@pytest.mark.parametrize("kind", [AfterValidator, BeforeValidator])
+def test_where_a_validator_fills_the_null_nothing_is_emptied(tmp_path: Path, kind: Any, instead: int) -> None:
+    """A cell that is told to be empty is empty."""
+    filled = kind(lambda value: Decimal(instead) if value is None else value)
+    kept_back(tmp_path, Annotated[Decimal | None, filled], 99)
+
+
+def test_where_another_cell_changes_nothing_is_emptied(tmp_path: Path) -> None:
+    """As one that is computed of it: nobody would be told."""
+
+    class Summed(BaseModel):
+        lines: list[Line]
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def total(self) -> Decimal:
+            return sum((line.amount or Decimal(0) for line in self.lines), Decimal(0))
+
+    check = checks.between("lines.amount", 1, 50)
+    answer = reply({"lines": amounts(1, 99)})
+    result, _ = run(tmp_path, [answer], schema=Summed, checks=[check], repair=Repair(failed="null"))
+    assert ["semantic.between"] == result.quarantine["reason"].to_pylist()
+
+
+def test_places_in_free_json_and_in_fields_without_column(tmp_path: Path) -> None:
+    """Are emptied too; the other cells are what they were."""
+
+    class Free(BaseModel):
+        data: JsonValue
+        hidden: Decimal | None = Field(exclude=True)
+        total: Decimal | None
+
+    def high(value: Any, record: Any) -> Iterator[Issue]:
+        for path, found in (("$.data.lines[1]", value.data["lines"][1]), ("$.hidden", value.hidden)):
+            if found is not None:
+                yield Issue("semantic", "semantic.high", path, "too much", severity="repair")
+
+    answer = reply({"data": {"lines": [1, 99]}, "hidden": 99, "total": 3})
+    result, _ = run(tmp_path, [answer], schema=Free, checks=[high], repair=Repair(failed="null"))
+    (row,) = result.table.to_pylist()
+    assert ({"lines": [1, None]}, Decimal(3)) == (json.loads(row["data"]), row["total"])
+    assert ["nulled:semantic.high:$.data.lines[1]", "nulled:semantic.high:$.hidden"] == flags(result)
+
+
+def known(value: Any, record: Any) -> Iterator[Issue]:
+    """Takes offence at nulls too."""
+    for number, line in enumerate(value.lines):
+        if line.amount is None or line.amount > 50:
+            yield Issue("semantic", "semantic.known", f"$.lines[{number}].amount", "no", severity="repair")
+
+
+MANY = reply(GOOD | {"lines": amounts(*range(100, 350))})  # more than a check tells of one record
+
+
+@pytest.mark.parametrize("check", [known, checks.between("lines.amount", 0, 50)], ids=["own", "ready"])
+def test_however_many_cells_are_wrong_all_are_emptied(tmp_path: Path, check: Any) -> None:
+    """Those that were told already hide no others."""
+    result, _ = run(tmp_path, [MANY], checks=[check], repair=Repair(failed="null"))
+    assert [None] * 250 == [line["amount"] for line in result.table["lines"].to_pylist()[0]]
+    assert 250 == len(flags(result))
+
+
+@pytest.mark.parametrize("check", [known, checks.between("lines.amount", 0, 50)], ids=["own", "ready"])
+def test_more_flags_than_a_check_tells(tmp_path: Path, check: Any) -> None:
+    """The row as a whole is flagged for those that are left out; not for a hundred."""
+    result, _ = run(tmp_path / "a", [MANY], "flag", checks=[check], repair=Repair(failed="flag"))
+    code = "semantic.known" if check is known else "semantic.between"
+    cells = [f"{code}:$.lines[{number}].amount" for number in range(99)]
+    assert [*cells, f"{code}:$"] == flags(result)
+    hundred = reply(GOOD | {"lines": amounts(*range(100, 200))})
+    result, _ = run(tmp_path / "b", [hundred], "flag", checks=[check], repair=Repair(failed="flag"))
+    assert [*cells, f"{code}:$.lines[99].amount"] == flags(result)
+
+
+@pytest.mark.parametrize("failed", ["null", "flag"])
+def test_what_is_rejected_is_not_hidden_by_what_is_told(tmp_path: Path, failed: str) -> None:
+    """The gravest finding counts, however many stand before it."""
+
+    def mixed(value: Any, record: Any) -> Iterator[Issue]:
+        yield from known(value, record)
+        yield Issue("semantic", "semantic.last", "$.company", "no")
+
+    result, _ = run(tmp_path, [MANY], checks=[mixed], repair=Repair(failed=failed))
+    assert ["semantic.known"] == result.quarantine["reason"].to_pylist()
+
+
+@pytest.mark.parametrize("failed", ["null", "flag"])
+def test_a_check_that_never_ends_leaves_the_record_in_the_quarantine(tmp_path: Path, failed: str) -> None:
+    """It is not known what else it would say."""
+
+    def endless(value: Any, record: Any) -> Iterator[Issue]:
+        while True:
+            yield Issue("semantic", "semantic.endless", "$.total", "no", severity="repair")
+
+    result, _ = run(tmp_path, [reply(HIGH)], checks=[endless], repair=Repair(failed=failed))
     assert ["semantic.endless"] == result.quarantine["reason"].to_pylist()
 
 

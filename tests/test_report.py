@@ -94,3 +94,39 @@ def test_a_tally_counts_records_and_calls() -> None:
 
 def test_reasons_stand_by_number_then_by_name() -> None:
     assert ["b", "a", "c"] == list(by_number({"c": 1, "a": 1, "b": 2}))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("semantic.between:$.total", "own.code:$", "evidence.nulled:$.a", "nulled:semantic.x:$.a"),
+        *("low_confidence:$.a", "table.unique:$.number", "untrusted.encoded"),
+    ],
+)
+def test_a_row_with_a_doubt_counts_as_flagged(flag: str) -> None:
+    """Once, whatever else it went through; what is quarantined is no row."""
+    tally, record = Tally(records=3), Record("k", 0, {})
+    tally.count(Outcome(record, flags=("fenced", flag, flag)))
+    tally.count(Outcome(record, issues=(Issue("semantic", "x", "$", "no"),), flags=(flag,)))
+    assert (1, 1) == (tally.flagged, tally.ok)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *("repaired", "repaired:$", "repaired:total", "escalated:m", "human", "overridden:semantic.x:$.a", "fenced"),
+        *("naive_datetime:$.at", "undeclared:$.a", "unwrapped:$ref", "schema_relaxed:formats", "usage_estimated"),
+    ],
+)
+def test_what_a_row_went_through_is_no_doubt(flag: str) -> None:
+    tally = Tally(records=1)
+    tally.count(Outcome(Record("k", 0, {}), flags=(flag,)))
+    assert 0 == tally.flagged
+
+
+def test_flagged_rows_are_in_the_line_and_the_data() -> None:
+    """Beside those by hand; nothing is said where there are none."""
+    assert report(flagged=1).line.startswith("47 ok (1 flagged), 3 quarantined")
+    assert report(flagged=1200, human=4).line.startswith("47 ok (4 by hand, 1,200 flagged), 3 quarantined")
+    assert 1 == report(flagged=1).as_dict()["flagged"]
+    assert "flagged" not in report().as_dict()

@@ -588,3 +588,15 @@ def test_hostile_megabytes_take_less_than_a_second(piece: str, judge_of: Judge) 
         start = time.process_time()
         judge(content, judge_of)
         assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("I cannot help with that.", "no JSON in the answer"), ("{name: 1}", "character 1"), ("[1] is no", "character 4")],
+)
+def test_plain_words_are_told_as_no_json(text: str, message: str) -> None:
+    """Where in them a value is missing is no help; where there is a bracket, the place is told."""
+    with pytest.raises(ParseError) as error:
+        read_answer(text, ROOT)
+    assert "parse.json" == error.value.issue.code
+    assert message in error.value.issue.message

@@ -137,7 +137,7 @@ def test_the_thoughts_of_all_parts_are_kept(tmp_path: Path) -> None:
     [
         (completion('{"price": 1', finish_reason="length"), "output.truncated", "max_tokens"),
         (completion(None, refusal="no"), "policy.refusal", "refused"),
-        (completion("no JSON"), "parse.json", "character 0"),
+        (completion("no JSON"), "parse.json", "no JSON in the answer"),
         (completion("[]"), "schema.type", "[]"),
         (completion(""), "output.empty", "empty"),
         (completion(ORDER), "schema.additionalProperties", "another part"),

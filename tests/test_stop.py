@@ -175,6 +175,7 @@ def test_a_redrive_that_stopped_says_why_too(scene: Scene) -> None:
         (RunStopped("enough"), "stopped", "enough"),
         (DiskPause("no room"), "disk", "no room"),
         (RunStopped("a\x1b[2J\ud800b", code="outage"), "outage", "a\ufffd[2J\ufffdb"),
+        (RunStopped("a\r\n12 ok\u2028 12 in\n", code="outage"), "outage", "a 12 ok 12 in"),
         (RunStopped("x" * 5_000), "stopped", "x" * 1_000),
         (ValueError("odd"), "error", "ValueError: odd"),
     ],
@@ -186,3 +187,14 @@ def test_a_reason_is_kept_in_words_that_any_file_and_terminal_can_show(
     found = told_why(reason)
     assert [code, message] == [found["code"], found["message"]]
     json.dumps(found, ensure_ascii=False).encode()
+
+
+def test_a_servers_words_make_no_line_of_their_own_in_status(scene: Scene) -> None:
+    """Message and hint are kept in one line."""
+    message = "no\n12 in, 12 ok, 0 quarantined, 0 pending"
+    scene.third = lambda call: Reply({"error": {"message": message}}, 401)
+    with pytest.raises(extract.AuthenticationError):
+        scene.run()
+    assert "no 12 in, 12 ok" in scene.why["message"]
+    assert not any(line.startswith("12 in") for line in said("status", str(scene.out))[1].splitlines())
+    assert "a b" == told_why(RunStopped("enough", hint="a\nb"))["hint"]

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import extract
 from extract import Limits, Model, Redriven, Repair, RunStopped, Samples, failpoints
 from extract.checks import between, tables
-from extract.checks.tables import TableCheck
+from extract.checks.tables import TableCheck, Verdict
 from extract.fsck import fsck
 from extract.testing import Call, Reply, ScriptedServer, completion
 from tests import anew
@@ -83,6 +83,10 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def broken(rows: Any) -> Verdict:
+    raise ZeroDivisionError("of the check itself")
+
+
 UNIQUE = tables.unique("number", repair=True)
 
 
@@ -105,6 +109,11 @@ def manifest(out: Path) -> dict[str, Any]:
 
 def numbers(result: extract.Result) -> list[int]:
     return list(result.table["number"].to_pylist())
+
+
+def flagged(result: extract.Result) -> list[tuple[int, list[str]]]:
+    """The rows that have flags, by their number from 0."""
+    return [(number, flags) for number, flags in enumerate(result.table["_flags"].to_pylist()) if flags]
 
 
 def settled(server: ScriptedServer, source: Path, out: Path, *found: TableCheck, **changes: Any) -> None:
@@ -209,20 +218,22 @@ def test_each_kind_asks_for_its_culprits(source: Path, out: Path, server: Script
     ("check", "said"),
     [
         (tables.total("amount", 5, repair=True), "total(amount)"),
-        (tables.unique("text", repair=True), "unique(text)"),
-        (TableCheck("table.total", "own", (), lambda rows: 1 / 0, repair=True), "own"),
+        (TableCheck("table.odd", "odd", (), lambda rows: Verdict("odd", (("k2", "$.text"),), 1), repair=True), "odd"),
+        (TableCheck("table.total", "own", (), broken, repair=True), "own"),
     ],
 )
 def test_where_no_field_can_be_named_nothing_is_asked_and_that_is_said(
     tmp_path: Path, out: Path, server: ScriptedServer, check: TableCheck, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A sum without an empty cell, a key that is a column of the source, a check that raises."""
+    """A sum without an empty cell, a place that is a column of the source, a check that raises. A row that is named
+    is flagged all the same."""
     source = rows_csv(tmp_path / "bills.csv", 4, lambda number: f"bill {1 + number % 2}")
     with caplog.at_level(logging.WARNING, "extract.table_repair"):
         result = run(server, source, out, check, columns=["text"], share_answers=False)
     assert [] == second_looks(server)
     assert not result.ok
     assert f"table check {said} failed, and there is no field to ask again" in caplog.text
+    assert [[], ["table.odd:$.text"] if said == "odd" else [], [], []] == result.table["_flags"].to_pylist()
     caplog.clear()
     before = files(out)
     assert not run(server, source, out, check, columns=["text"], share_answers=False).ok
@@ -235,7 +246,7 @@ def test_a_run_without_repair_is_as_before(source: Path, out: Path, server: Scri
     result = run(server, source, out, tables.unique("number"))
     assert ([], ROWS) == (second_looks(server), result.report.requests)
     assert not {"table_repair", "redrive", "efforts"} & manifest(out).keys()
-    run(server, source, out, tables.unique("id", repair=True))
+    run(server, source, out, tables.foreign_key("corrects", "number", repair=True))
     assert not {"table_repair", "redrive", "efforts"} & manifest(out).keys()
     assert ROWS == len(server.calls)
 
@@ -285,6 +296,7 @@ def test_one_round_is_all(source: Path, out: Path, server: ScriptedServer, clerk
     assert [7] == second_looks(server)
     (finding,) = result.report.table_checks
     assert (False, (("k7", "$.number"),)) == (finding.passed, finding.unmended)
+    assert "0 of 1 table repairs helped" in result.report.line
     settled(server, source, out, repair=Repair(max_repairs=5))
 
 
@@ -300,7 +312,34 @@ def test_a_record_that_used_up_its_repairs_is_left(
     assert [3, 9] == [numbers(result)[6], numbers(result)[8]]
     (finding,) = result.report.table_checks
     assert (False, 1) == (finding.passed, finding.asked)
+    assert ["repaired:number", "table.unique:$.number"] == result.table["_flags"].to_pylist()[6]
     settled(server, source, out, **changes)
+
+
+@pytest.mark.parametrize("most", [{"max_tokens": 40}, {"max_cost_usd": 0.005}])
+def test_a_stop_makes_no_budget_anew(
+    source: Path, out: Path, server: ScriptedServer, clerk: Clerk, most: dict[str, Any]
+) -> None:
+    """What the round and the records' own repairs took before counts: the tables are those of an undisturbed run."""
+    clerk.first = {12: {"number": "x"}} | {number: {"number": 3} for number in range(5, 11)}
+    clerk.second = {number: {"number": number} for number in range(5, 13)}
+    model = Model(input_usd_per_million=100, output_usd_per_million=200, max_tokens=5)
+    changes = {"repair": Repair(max_repairs=1, **most), "model": model}
+    quiet = {"limits": Limits(concurrency=1, timeout=20)}
+    control = out.with_name("control")
+    result = run(server, source, control, **changes, **quiet)
+    asked = second_looks(server)
+    assert [12, 5, 6] == asked
+    assert [["table.unique:$.number"]] * 4 == result.table["_flags"].to_pylist()[6:10]
+    with pytest.raises(RunStopped):
+        run(server, source, out, **changes, limits=Limits(concurrency=1, timeout=20, max_requests=ROWS + 2))
+    assert [12, 5] == second_looks(server)[len(asked) :]
+    run(server, source, out, **changes, **quiet)
+    assert asked == second_looks(server)[len(asked) :]
+    assert parts(control) == parts(out)
+    before = files(out)
+    run(server, source, out, **changes, **quiet)
+    assert before == files(out)
 
 
 @pytest.mark.parametrize("most", [{"max_tokens": 15}, {"max_cost_usd": 0.001}])
@@ -316,6 +355,7 @@ def test_the_budget_of_repairs_holds(
     assert [5] == second_looks(server)
     (finding,) = result.report.table_checks
     assert (False, 0) == (finding.passed, finding.asked)
+    assert [["table.unique:$.number"]] * 3 == result.table["_flags"].to_pylist()[6:9]
     before = files(out)
     run(server, source, out, **changes)
     assert before == files(out)
@@ -343,15 +383,42 @@ def test_the_caps_of_the_run_hold_and_the_next_goes_on(
 def test_a_second_look_without_an_answer_is_taken_by_a_later_run(
     source: Path, out: Path, server: ScriptedServer, clerk: Clerk
 ) -> None:
-    """The row stays meanwhile."""
+    """The row stays meanwhile, and says what is against it."""
     clerk.first, clerk.second = {7: {"number": 3}}, {7: Reply(status=500)}
     result = run(server, source, out)
     assert [7, 7, 7] == second_looks(server)
     assert (ROWS, 3) == (result.report.ok, numbers(result)[6])
+    assert ["table.unique:$.number"] == result.table["_flags"].to_pylist()[6]
     clerk.second = {7: {"number": 7}}
-    assert run(server, source, out).ok
+    result = run(server, source, out)
+    assert (True, ["repaired:number"]) == (result.ok, result.table["_flags"].to_pylist()[6])
     assert 4 == len(second_looks(server))
     settled(server, source, out)
+
+
+def test_a_second_look_that_is_refused_leaves_a_row_that_says_so(
+    source: Path, out: Path, server: ScriptedServer, clerk: Clerk
+) -> None:
+    """It is asked once; every row is kept, and the culprit has the flag of its check."""
+    clerk.first, clerk.second = {7: {"number": 3}}, {7: Reply({"error": {"message": "no"}}, 400)}
+    result = run(server, source, out)
+    assert ([7], ROWS, 3) == (second_looks(server), result.report.ok, numbers(result)[6])
+    assert [(6, ["table.unique:$.number"])] == flagged(result)
+    assert "0 of 1 table repairs helped" in result.report.line
+    settled(server, source, out)
+
+
+def test_what_a_reply_leaves_as_it_was_keeps_the_flag_of_its_check(
+    source: Path, out: Path, server: ScriptedServer, clerk: Clerk
+) -> None:
+    """One of two fields that were asked for together is mended, of two checks."""
+    clerk.first = {7: {"number": 3, "corrects": 50}}
+    clerk.second = {7: {"number": 7}}
+    both = (UNIQUE, tables.foreign_key("corrects", "number", repair=True))
+    result = run(server, source, out, *both)
+    assert [7] == second_looks(server)
+    assert [(6, ["repaired:number,corrects", "table.foreign_key:$.corrects"])] == flagged(result)
+    settled(server, source, out, *both)
 
 
 def test_whose_answer_it_is_is_asked(source: Path, out: Path, clerk: Clerk) -> None:

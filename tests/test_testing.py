@@ -214,3 +214,10 @@ def test_a_profile_of_your_own() -> None:
 def test_a_function_may_name_the_fault_of_a_call() -> None:
     with FaultServer(lambda call: "x", lambda call: "Q20.string" if call.prompt == "bad" else None) as server:
         assert [500, 200, 500] == [post(server, text).status_code for text in ("bad", "fine", "bad")]
+
+
+def test_a_script_may_return_a_whole_completion() -> None:
+    """It goes out as it is, not as the content of another one."""
+    with ScriptedServer(lambda call: completion("cut", finish_reason="length")) as server:
+        (choice,) = post(server).json()["choices"]
+    assert ("cut", "length") == (choice["message"]["content"], choice["finish_reason"])

@@ -10,14 +10,12 @@ from extract.accepting.cells import readable, shown_value
 from extract.accepting.form import OVERRIDE, Edit, EditForm
 from extract.by_hand import may_be_overruled
 from extract.nearest import did_you_mean
-from extract.records import Issue
+from extract.records import Issue, field_of
 from extract.schema import Shape
 from extract.schema.shapes import ABSENT
 
 _LONGEST = 80  # characters of a value that is shown
-_FIRST_STEP = re.compile(r"\$(?:\.([^\W\d]\w*)|\['((?:[^'\\]|\\.)*)'\])")
 _DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
-_REQUIRED = re.compile(r"'((?:[^'\\]|\\.)*)' is a required property")
 _WANTED = {
     "str": 'a text; "" is the empty one',
     "int": "a whole number, without thousands separators",
@@ -68,7 +66,8 @@ class Problem:
 
 def problem_of(form: EditForm, label: str, edit: Edit, issue: Issue) -> Problem:
     """What a judge found, where it stands in the file."""
-    column = _column_of(form, issue)
+    name = field_of(issue)
+    column = form.column_of(name) if name is not None else None
     item = form.fields[column] if column else None
     value = edit.values.get(column) if column else None
     shown = shown_value(item, value) if item and value is not ABSENT else None
@@ -90,15 +89,6 @@ def unfit_of(form: EditForm, label: str, edit: Edit) -> list[Problem]:
         )
         for column, (cell, message) in edit.unfit.items()
     ]
-
-
-def _column_of(form: EditForm, issue: Issue) -> str | None:
-    missing = _REQUIRED.match(issue.message) if issue.code == "schema.required" and issue.path == "$" else None
-    step = missing or _FIRST_STEP.match(issue.path)
-    if step is None:
-        return None
-    name = next(group for group in step.groups() if group is not None)
-    return form.column_of(name.replace("\\'", "'").replace("\\\\", "\\"))
 
 
 def _remedy(issue: Issue, shape: Shape | None, shown: str | None) -> str:

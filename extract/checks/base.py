@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, get_args
 
-from extract.checks.paths import resolve
+from extract.checks.paths import ROOT, resolve
 from extract.errors import ConfigError
 from extract.nearest import did_you_mean
 from extract.records import Issue, Record, Severity, short
@@ -20,6 +20,7 @@ Check = Callable[[Any, Record], Finding | Iterable[Finding] | None]
 Kinds = tuple[frozenset[str], ...]  # families of kinds of shapes; all fields of a check are of one family
 
 MAX_FINDINGS = 100  # of one check about one record; what is more is not looked for
+MAX_LOOKED_AT = 10_000  # findings of one check that are looked through where none may be missed
 LONGEST = 100  # characters of a value in a message
 HUGE = 10_000  # bits of a whole number that is not written out
 
@@ -75,6 +76,20 @@ class FieldCheck:
                 )
         if self.prepare is not None:
             self.prepare()
+
+
+def refuse_checks(given: Any) -> None:
+    """Refuse what is no list of checks. Raises ConfigError."""
+    if callable(given) or isinstance(given, str) or not isinstance(given, Sequence):
+        shown = named(given) if callable(given) else repr(given)[:200]
+        raise ConfigError(f"checks is {shown}, not a list", hint="checks=[…], with the checks of a record in it")
+
+
+def named(check: Any) -> str:
+    """A check in a message: its code, and what it reads."""
+    fields = getattr(check, "fields", ())
+    called = name_of(check)
+    return f"the check {called} of {', '.join(map(str, fields))}" if fields else f"the check {called}"
 
 
 def refuse_severity(code: str, severity: Any) -> None:
@@ -145,6 +160,41 @@ def run_check(check: Check, value: Any, record: Record) -> list[Issue]:
     findings = [found] if isinstance(found, str | Issue) else list(islice(found, MAX_FINDINGS))
     code = f"semantic.{name_of(check)}"
     return [item if isinstance(item, Issue) else Issue("semantic", code, "$", str(item)) for item in findings]
+
+
+def thorough(check: Check, told: Collection[tuple[str, str]] = ()) -> Check:
+    """The same check, of which none but a warning goes unsaid; what was `told`, by code and path, is not said again.
+
+    The gravest findings come first, and a warning about the record as a whole (`$`) stands for those that are left out.
+    """
+    if isinstance(check, FieldCheck):
+        judge, code = check.judge, check.code
+        return replace(check, judge=lambda value, record: iter(_gravest(code, judge(value, record), told)))
+
+    def judged(value: Any, record: Record) -> Finding | Iterable[Finding] | None:
+        found = check(value, record)
+        is_many = isinstance(found, Iterable) and not isinstance(found, str | Issue)
+        return _gravest(f"semantic.{name_of(check)}", found, told) if is_many else found  # type: ignore[arg-type]
+
+    judged.__name__ = name_of(check)
+    return judged
+
+
+def _gravest(code: str, found: Iterable[Finding], told: Collection[tuple[str, str]]) -> list[Any]:
+    looked = list(islice(found, MAX_LOOKED_AT + 1))
+    new = [item for item in looked if not (isinstance(item, Issue) and (item.code, item.path) in told)]
+    if len(looked) > MAX_LOOKED_AT:
+        return [Issue("semantic", code, ROOT, f"more than {MAX_LOOKED_AT:,} findings")]
+    if len(new) <= MAX_FINDINGS:
+        return new
+    new.sort(key=_mildness)
+    left = len(new) - MAX_FINDINGS + 1
+    more = Issue("semantic", code, ROOT, f"and {left:,} findings more", severity="warn")
+    return [*new[: MAX_FINDINGS - 1], more]
+
+
+def _mildness(item: Finding) -> int:
+    return ("reject", "repair", "warn").index(item.severity) if isinstance(item, Issue) else 0
 
 
 def name_of(check: Check) -> str:

@@ -207,7 +207,7 @@ def resolve(check: str, field: str, shape: Shape, *, tables: bool = False) -> li
 
     `tables`: the path is one of the table's columns, where a union is a struct of its own.
     """
-    places = [shape]
+    places, above = [shape], ""
     for step in field.split("."):
         below = [found for place in places for found in _steps(place, tables)]
         names: Mapping[str, None] = dict.fromkeys(name for name, _ in below)
@@ -215,8 +215,11 @@ def resolve(check: str, field: str, shape: Shape, *, tables: bool = False) -> li
         if not places:
             raise ConfigError(
                 f"the check {check} names a field {field!r} that the schema has not",
-                hint=did_you_mean(step, names) if names else "a path goes on below objects and lists of them only",
+                hint=did_you_mean(step, names, above=above)
+                if names
+                else "a path goes on below objects and lists of them only",
             )
+        above += f"{step}."
     return [leaf for place in places for leaf in _leaf_shapes(place)]
 
 

@@ -46,8 +46,9 @@ def grounded(
     """The record supports each field's value (code `semantic.grounded`).
 
     By the rules of `Evidence`: text in any case, punctuation and hyphenation, over the lines of a column, and but for
-    what a scanner mistakes; numbers and dates in any country's writing. Null passes, true and false do. `find` takes
-    the place of these rules: a function of a text and a value.
+    what a scanner mistakes; numbers and dates in any country's writing. Each value by itself: that it stands with the
+    other values of its item only `Evidence` sees. Null passes, true and false do. `find` takes the place of these
+    rules: a function of a text and a value.
     """
     stands = find or stands_for
     settings = (source_of(find),) if find else ()

@@ -56,8 +56,8 @@ def accept(
 ) -> None:
     """Put rows of the quarantine that people have filled in into the table, marked as human. Asks no model.
 
-    Exit codes: 0 done, 2 a row or the file cannot be accepted and nothing was changed, 3 with --partial: some rows were
-    not accepted.
+    Exit codes: 0 done, 2 a row or the file cannot be accepted and nothing was changed, 3 a check of the table fails,
+    or, with --partial, some rows were not accepted.
     """
     words = list(arguments or [])
     if template:
@@ -93,7 +93,7 @@ def accept(
             raise typer.Exit(EXIT_USAGE) from None
         raise
     _show(result, dry_run=dry_run, as_json=as_json)
-    if result.intended.problems:
+    if result.intended.problems or not (dry_run or result.report.table_ok):
         raise typer.Exit(EXIT_FAILED_RECORDS)
 
 

@@ -23,6 +23,8 @@ from extract.cli.options import (
 )
 from extract.errors import ConfigError
 
+FLAGS = "_flags"
+
 
 @app.command()
 def check(
@@ -126,7 +128,7 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
     lines = [
         f"{run_dir}: {manifest['pipeline']} on {manifest['source']}, "
         f"{'complete' if manifest['complete'] else 'not complete'}",
-        f"{counts['in']:,} in, {counts['ok']:,} ok{_by_hand(manifest)}, {counts['quarantined']:,} quarantined, "
+        f"{counts['in']:,} in, {counts['ok']:,} ok{_of_which(manifest)}, {counts['quarantined']:,} quarantined, "
         f"{counts['pending']:,} pending",
         *_stop_lines(manifest),
         *([f"reasons: {reasons}"] if reasons else []),
@@ -141,10 +143,11 @@ def _status_text(run_dir: Path, manifest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _by_hand(manifest: dict[str, Any]) -> str:
-    """How many of the rows people filled in."""
-    number = manifest.get("human", 0)
-    return f" ({number:,} by hand)" if number else ""
+def _of_which(manifest: dict[str, Any]) -> str:
+    """How many of the rows people filled in, and how many are doubtful."""
+    from extract.report import of_which
+
+    return of_which(manifest.get("human", 0), manifest.get("flagged", 0))
 
 
 def _stop_lines(manifest: dict[str, Any]) -> list[str]:
@@ -166,13 +169,18 @@ def _files(run_dir: Path, manifest: dict[str, Any]) -> list[str]:
 
 
 def _effort_lines(manifest: dict[str, Any]) -> list[str]:
-    """What repairs and escalations cost and gained."""
-    return [
+    """What repairs and escalations cost and gained, and what was paid beside the answers of the tables."""
+    from extract.efforts import beside
+
+    is_priced = manifest.get("cost_usd") is not None
+    lines = [
         f"{row['what']} ({row['model']}): {row['passed']:,} of {row['answers']:,} answers passed, "
         f"{row['input_tokens'] + row['output_tokens']:,} tokens"
         + (f", {row['cost_usd']:.4f} USD" if row["cost_usd"] else "")
+        + (", cost unknown" if row["cost_usd"] is None and is_priced else "")
         for row in manifest.get("efforts") or []
     ]
+    return [*lines, *([more] if (more := beside(manifest)) else [])]
 
 
 def _check_lines(manifest: dict[str, Any]) -> list[str]:
@@ -196,17 +204,27 @@ def _first_rows(run_dir: Path, manifest: dict[str, Any], rows: int) -> str:
     table = read_shards(run_dir / TABLE, table_format).slice(0, rows)
     if not table.num_columns:
         return "\nno rows yet: tables are written shard by shard"
-    shown = table.select([name for name in table.column_names if not name.startswith("_")]).to_pandas()
+    names = [name for name in table.column_names if name == FLAGS or not name.startswith("_")]
     failed = read_shards(run_dir / QUARANTINE, table_format).slice(0, rows)
-    parts = ["", "table:", shown.to_string(index=False, max_colwidth=40)]
+    parts = ["", "table:", _as_text(table.select(names), 40)]
     if children := children_of(manifest):
         parts += ["", "child tables:"]
         parts += [f"{name}: {count_rows(run_dir / name, table_format):,} rows" for name in children]
     if failed.num_rows:
         columns = ["key", "reason", "path", "message", "value"]
-        parts += [
-            "",
-            "quarantine:",
-            failed.select(columns).to_pandas().fillna("").to_string(index=False, max_colwidth=60),
-        ]
+        parts += ["", "quarantine:", _as_text(failed.select(columns), 60)]
     return "\n".join(parts)
+
+
+def _as_text(table: Any, width: int) -> str:
+    """Rows for people: a null is empty, flags stand one after the other."""
+    import pandas as pd
+
+    cells = {name: [_cell(name, value) for value in table[name].to_pylist()] for name in table.column_names}
+    return printable(pd.DataFrame(cells).to_string(index=False, max_colwidth=width))
+
+
+def _cell(name: str, value: Any) -> Any:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if name == FLAGS and isinstance(value, list) else value

@@ -91,6 +91,8 @@ def redrive(
         typer.echo(json.dumps({**result.report.as_dict(), **more}, ensure_ascii=False))
     else:
         typer.echo(_line(plan, result.mended))
+        if plan.get("records") and plan["cost_unknown"] and plan["endpoint"] != "local":
+            typer.echo(plan["cost_unknown"])
         typer.echo(result.report.line)
     if not result.ok:
         raise typer.Exit(EXIT_FAILED_RECORDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ import httpx
 
 from extract.client.classify import error_from, invalid
 from extract.client.coding import PLAIN, unpacked, within
-from extract.client.pool import DirectTransport, Line
+from extract.client.pool import DirectTransport, Line, go_on
 from extract.client.reading import Answer
 from extract.client.replies import HttpxReply, Incoming
 from extract.client.transport import default_transport
@@ -45,6 +45,9 @@ class Client:
 
     `stream`: what the requests ask for; the answer is read as what it is. `finish_optional`: a whole answer counts
     though it has no finish_reason; None: as the endpoint and its dialect say.
+
+    `before_sending` is called where a call had to connect first, which takes its time: with what it raises nothing is
+    sent. Transports besides our own do not know that moment.
     """
 
     def __init__(
@@ -73,11 +76,12 @@ class Client:
         self._limits = limits
         loopback = is_loopback(self._url.host)
         self._transport = transport or default_transport(limits, loopback=loopback, url=self._url)
+        self.before_sending: Callable[[], None] = go_on
         self._lines: dict[str, Line] = {}  # of other models, where they have addresses of their own
         self._line: Line | None = None
         self._unsent: tuple[type[Exception], ...] = _UNSENT
         if isinstance(self._transport, DirectTransport):
-            self._line = self._transport.line(self._url, self._headers, limits)
+            self._line = self._line_to(self._transport, self._url)
             self._unsent = _UNSENT_OF_OWN
 
     async def __aenter__(self) -> Client:
@@ -140,8 +144,16 @@ class Client:
         """The line to another model than the first: the same one, unless the model is in the path."""
         if model not in self._lines:
             assert isinstance(self._transport, DirectTransport)  # noqa: S101  # else there are no lines
-            self._lines[model] = self._transport.line(self._url_for(model), self._headers, self._limits)
+            self._lines[model] = self._line_to(self._transport, self._url_for(model))
         return self._lines[model]
+
+    def _line_to(self, transport: DirectTransport, url: httpx.URL) -> Line:
+        line = transport.line(url, self._headers, self._limits)
+        line.connected = self._connected
+        return line
+
+    def _connected(self) -> None:
+        self.before_sending()  # which may be another by now
 
     async def _through_httpx(self, asked: ChatRequest) -> HttpxReply:
         timeout = {"connect": self._limits.connect_timeout, "pool": None}

@@ -170,7 +170,11 @@ class _Stream(httpx.AsyncByteStream):
 
 
 class Line:
-    """Where the requests of one client go."""
+    """Where the requests of one client go.
+
+    `connected` is called when a connection had to be made, before the request is written: what it raises ends the call
+    without a byte sent, and leaves the connection to others.
+    """
 
     def __init__(self, transport: DirectTransport, url: httpx.URL, headers: Mapping[str, str], limits: Limits) -> None:
         self._transport = transport
@@ -179,6 +183,7 @@ class Line:
         self._limits = limits
         self._deadlines = Deadlines(limits.timeout)
         self._pool: Pool | None = None
+        self.connected: Callable[[], None] = go_on
 
     async def post(self, body: bytes) -> Reply:
         """Send one. Raises httpx.RequestError: a TimeoutException when the whole call takes too long."""
@@ -199,7 +204,12 @@ class Line:
                 raise
 
         seconds = self._limits.connect_timeout
-        return Reply(await pool.ask(send, lambda: min(seconds, max(0.0, due - loop.time()))), pool, timed)
+        connection = await pool.ask(send, lambda: min(seconds, max(0.0, due - loop.time())), self.connected)
+        return Reply(connection, pool, timed)
+
+
+def go_on() -> None:
+    """Nothing speaks against it."""
 
 
 class Deadlines:
@@ -243,7 +253,10 @@ class Pool:
         self._all_lost: asyncio.Event | None = None
 
     async def ask(
-        self, send: Callable[[Connection], Awaitable[None]], seconds: Callable[[], float | None]
+        self,
+        send: Callable[[Connection], Awaitable[None]],
+        seconds: Callable[[], float | None],
+        connected: Callable[[], None] = go_on,
     ) -> Connection:
         """The connection over which this could be sent; `seconds` are what there is to make a new one."""
         connection = self._reusable()
@@ -251,6 +264,11 @@ class Pool:
             is_new = connection is None
             if connection is None:
                 connection = await self._connect(seconds())
+                try:
+                    connected()
+                except BaseException:
+                    self.keep(connection)
+                    raise
             try:
                 await send(connection)
                 return connection

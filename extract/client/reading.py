@@ -173,7 +173,7 @@ def _of_json(
         document = with_texts(document, body)
         refused = has_error(document)
     except (ValueError, RecursionError, TypeError) as error:
-        said = error_from(200, headers, body).message if body[:1] == b"<" else error
+        said = error_from(200, headers, body).message if body[:1] == b"<" else str(error)
         raise invalid(f"HTTP 200, but no JSON: {said}", body, headers) from None
     if refused:
         raise error_from(200, headers, body, dialect=dialect)

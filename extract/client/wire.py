@@ -166,8 +166,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _woken(self, seconds: float | None) -> None:
         """Wait for whatever comes next."""
-        if self._error is not None:
-            raise self._error
+        if self._error is not None:  # the stored one stays here, and would know who waits
+            raise type(self._error)(str(self._error))
         waiter = self._waiter = self._loop.create_future()
         timer = None
         if seconds is not None:

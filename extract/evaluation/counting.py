@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from extract.evaluation.tree import (
     cells,
     read,
 )
+from extract.records import steps_of
 
 Missing = Literal["count", "skip"]
 Counts = np.ndarray[Any, np.dtype[np.int32]]
@@ -34,7 +34,6 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 OK, QUARANTINED, ABSENT = range(3)
 NO_ROW = "(no row)"
-_STEP = re.compile(r"\.([^.\[\]]+)|\['((?:[^'\\]|\\.)*)'\]")  # to a name, plain or in brackets
 
 
 @dataclass(frozen=True)
@@ -151,14 +150,13 @@ def _label(value: Any, leaf: Leaf) -> str | None:
 
 def _named(flags: Collection[Any], paths: Sequence[str]) -> list[bool]:
     """Which fields the flags of a row name: `unsupported:$.lines[2].price` names lines.price and what is above."""
-    named = {_plain_path(str(flag).partition(":$")[2]) for flag in flags if ":$" in str(flag)}
+    named = {_plain_path("$" + str(flag).partition(":$")[2]) for flag in flags if ":$" in str(flag)}
     return [any(_is_below(path, name) or _is_below(name, path) for name in named if name) for path in paths]
 
 
 def _plain_path(path: str) -> str:
-    """`.lines[2]['Total due']` as `lines.Total due`."""
-    names = (name or re.sub(r"\\(.)", r"\1", quoted) for name, quoted in _STEP.findall(path))
-    return ".".join(name for name in names if name)
+    """`$.lines[2]['Total due']` as `lines.Total due`."""
+    return ".".join(step for step in steps_of(path) or () if isinstance(step, str))
 
 
 def _is_below(path: str, other: str) -> bool:

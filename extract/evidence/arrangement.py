@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from extract.evidence.entries import Item, Value
 from extract.evidence.layout import Layout, Relation
@@ -11,6 +13,7 @@ from extract.evidence.support import Support
 
 GAP = 2  # lines between one value of an item and the next
 EDGE = 8  # characters by which a column may waver
+MAX_CHOICES = 100  # places of a value that are compared, the nearest
 ROUNDS = 2  # in which places are chosen by the others, which are chosen too
 CONTRADICTED = 3  # pairs of values, twice those that two items or more agree about
 _SURE = 2 / 3  # share of the other items in which two values must stand in the same way to each other
@@ -40,8 +43,10 @@ def _choose(ways: _Ways, number: int, value: Value, row: Item, layout: Layout) -
     name = value.wanted.name
     texts = [row.picks[each.wanted.name] for each in row.values if each.is_text and each.wanted.name in row.picks]
 
+    expected = ways.expected(number, name)
+
     def fit(span: Support) -> tuple[int, bool, int]:
-        good, bad = ways.votes(number, name, span)
+        good, bad = ways.votes(expected, span)
         moved = ways.moved(number, name, span)
         in_column = moved is not None and abs(moved) <= EDGE
         in_text = any(text.start <= span.start and span.end <= text.end for text in texts)
@@ -55,8 +60,8 @@ def _choices(value: Value, row: Item, layout: Layout) -> list[Support]:
     now = row.picks[value.wanted.name]
     low = min(layout.line(span.start) for span in row.picks.values()) - GAP
     high = max(layout.lines(span)[1] for span in row.picks.values()) + GAP
-    found = [span for span in value.within(row.low, row.high) if low <= layout.line(span.start) <= high]
-    return sorted(found, key=lambda span: abs(span.start - now.start))
+    found = (span for span in value.within(row.low, row.high) if low <= layout.line(span.start) <= high)
+    return heapq.nsmallest(MAX_CHOICES, found, key=lambda span: abs(span.start - now.start))
 
 
 class _Ways:
@@ -66,7 +71,7 @@ class _Ways:
         self._placed, self._layout = placed, layout
         self._counts: dict[tuple[str, str], Counter[Relation]] = defaultdict(Counter)
         self._own: list[dict[tuple[str, str], Relation]] = []
-        self._columns: dict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
+        self._columns: dict[str, tuple[_Edges, _Edges]] = defaultdict(lambda: (_Edges(), _Edges()))
         for number, row in enumerate(placed):
             mine = {
                 (one, other): layout.relation(row.picks[one], row.picks[other])
@@ -78,11 +83,12 @@ class _Ways:
             for pair, relation in mine.items():
                 self._counts[pair][relation] += 1
             for name, span in row.picks.items():
-                self._columns[name][number] = layout.columns(span)
+                for edges, edge in zip(self._columns[name], layout.columns(span), strict=True):
+                    edges.add(edge, number)
 
-    def votes(self, number: int, name: str, span: Support) -> tuple[int, int]:
-        """How many pairs of values stand as they do in the other items, and how many do not."""
-        good = bad = 0
+    def expected(self, number: int, name: str) -> list[tuple[Support, Relation, int]]:
+        """How a value stands to the others of its item in the other items, where these agree, and what that counts."""
+        found = []
         for other, there in self._placed[number].picks.items():
             if other == name:
                 continue
@@ -92,17 +98,24 @@ class _Ways:
             most = others.get(way, 0)
             if not most or most < _SURE * sum(others.values()):
                 continue
+            found.append((there, way, min(most, 2)))
+        return found
+
+    def votes(self, expected: Sequence[tuple[Support, Relation, int]], span: Support) -> tuple[int, int]:
+        """How many pairs of values stand as they do in the other items, and how many do not."""
+        good = bad = 0
+        for there, way, most in expected:
             if self._layout.relation(span, there) == way:
-                good += min(most, 2)
+                good += most
             else:
-                bad += min(most, 2)
+                bad += most
         return good, bad
 
     def is_wrong(self, number: int, name: str) -> bool:
         """Whether a value stands to the others of its item as it does in no other item."""
         if name not in self._placed[number].picks:
             return False
-        good, bad = self.votes(number, name, self._placed[number].picks[name])
+        good, bad = self.votes(self.expected(number, name), self._placed[number].picks[name])
         return (bad >= CONTRADICTED and bad >= good) or self._is_off(number, name)
 
     def _is_off(self, number: int, name: str) -> bool:
@@ -122,12 +135,43 @@ class _Ways:
         shared = [abs(by) for other, by in beside.items() if picks[other].start == picks[name].start]
         if shared and min(shared) < abs(moved):  # one place for two fields is that of the field whose column it is
             return True
-        if abs(moved) <= EDGE or (len(self._columns[name]) < 3 and not shared):
+        if abs(moved) <= EDGE or (self._columns[name][0].count < 3 and not shared):
             return False
         return all(abs(by - moved) > EDGE for by in beside.values())
 
     def moved(self, number: int, name: str, span: Support) -> int | None:
         """By how many characters a place of a field stands beside the nearest column in which other items have it."""
-        others = [edges for other, edges in self._columns[name].items() if other != number]
-        here = self._layout.columns(span)
-        return min((here[side] - edges[side] for edges in others for side in (0, 1)), key=abs, default=None)
+        found = [
+            (abs(here - edge), first, side, here - edge)
+            for side, here in enumerate(self._layout.columns(span))
+            for edge, first in self._columns[name][side].around(here, number)
+        ]
+        return min(found)[3] if found else None
+
+
+class _Edges:
+    """The columns at which a field begins, or ends, in the items: asked for the nearest without looking at each."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._columns: list[int] = []  # in order
+        self._items: dict[int, list[int]] = {}  # the first two that have each column
+
+    def add(self, column: int, item: int) -> None:
+        """Note the column of an item, whose number is higher than those before."""
+        self.count += 1
+        if column not in self._items:
+            insort(self._columns, column)
+        items = self._items.setdefault(column, [])
+        if len(items) < 2:
+            items.append(item)
+
+    def around(self, column: int, but: int) -> Iterator[tuple[int, int]]:
+        """The nearest on either side that an item but one has, with the first such item."""
+        at = bisect_left(self._columns, column)
+        for numbers in (range(at - 1, max(-1, at - 3), -1), range(at, min(at + 2, len(self._columns)))):
+            for number in numbers:  # one item has one column: of two at least one is another item's
+                items = [item for item in self._items[self._columns[number]] if item != but]
+                if items:
+                    yield self._columns[number], items[0]
+                    break

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,26 +26,57 @@ class Wanted:
     day_first: bool | None = None
 
 
+Extent = tuple[int, int]  # where a span begins and ends
+
+
+class Places:
+    """All places of a value, in the order of the text; equal values share them.
+
+    What is taken stays taken, so that stretches of taken places are passed in one step when they are met again.
+    """
+
+    def __init__(self, spans: Sequence[Support], layout: Layout) -> None:
+        self.spans = spans
+        self.starts = [span.start for span in spans]
+        self.lines = [layout.line(start) for start in self.starts]
+        self._extents = [(span.start, span.end) for span in spans]
+        self._ahead = list(range(len(spans) + 1))  # a free place from each on
+        self._back = list(range(len(spans) + 1))  # and backwards: of a place at the number after its own
+
+    def ahead(self, number: int, taken: Set[Extent]) -> int:
+        """The first free place from a number on; how many places there are, when none is."""
+        step = self._ahead
+        while step[number] != number or (number < len(self.spans) and self._extents[number] in taken):
+            step[number] = step[step[number]] if step[number] != number else number + 1
+            number = step[number]
+        return number
+
+    def back(self, number: int, taken: Set[Extent]) -> int:
+        """The last free place up to a number; -1 when none is."""
+        step, number = self._back, number + 1
+        while step[number] != number or (number and self._extents[number - 1] in taken):
+            step[number] = step[step[number]] if step[number] != number else number - 1
+            number = step[number]
+        return number - 1
+
+
 @dataclass(slots=True)
 class Value:
-    """A value with all the places at which it stands, in the order of the text."""
+    """A value with all the places at which it stands."""
 
     wanted: Wanted
-    spans: Sequence[Support]
-    lines: Sequence[int]
+    places: Places
     is_text: bool
     weight: float  # how much a place of it says of where the item is
 
-    def around(self, line: int, reach: int) -> Iterator[tuple[int, Support]]:
-        """The places on lines that are near, with their distance."""
-        low, high = bisect_left(self.lines, line - reach), bisect_right(self.lines, line + reach)
-        for number in range(low, high):
-            yield abs(self.lines[number] - line), self.spans[number]
+    @property
+    def spans(self) -> Sequence[Support]:
+        """The places, in the order of the text."""
+        return self.places.spans
 
     def within(self, low: int, high: int) -> Iterator[Support]:
         """The places between two characters."""
-        first = bisect_left(self.spans, low, key=lambda span: span.start)
-        for number in range(first, len(self.spans)):
+        for number in range(bisect_left(self.places.starts, low), len(self.spans)):
             if self.spans[number].start >= high:
                 return
             if self.spans[number].end <= high:
@@ -81,9 +112,8 @@ def value_of(finder: Finder, layout: Layout, wanted: Wanted, known: dict[Any, Va
         telling = min(_INFORMATIVE, sum(map(str.isalnum, str(wanted.value))))
         known[key] = same = Value(
             wanted,
-            spans,
-            [layout.line(span.start) for span in spans],
+            Places(spans, layout),
             is_text(wanted.value),
             telling / max(1, len(spans)) ** 0.5,
         )
-    return Value(wanted, same.spans, same.lines, same.is_text, same.weight)
+    return Value(wanted, same.places, same.is_text, same.weight)

@@ -20,13 +20,18 @@ from extract.evidence.finder import Finder, best_behind, is_behind
 from extract.evidence.layout import Layout
 from extract.evidence.support import Support
 
+MAX_VALUES = 100_000  # of one list; in longer ones each value is looked for alone
+MAX_READ = 100_000_000  # characters that are read for what texts without support are most like, in one list
+
 
 def located(finder: Finder, items: Sequence[Sequence[Wanted]]) -> dict[str, Support | None]:
     """The support of each value of the items of one list, by path; for a text without one, what is most like it."""
+    if sum(map(len, items)) > MAX_VALUES:
+        items = [[wanted] for item in items for wanted in item]
     layout = Layout(finder.text)
     known: dict[Any, Value] = {}
     rows = [Item([value_of(finder, layout, wanted, known) for wanted in item]) for item in items]
-    anchor(rows, layout)
+    anchor(rows)
     placed = sorted((row for row in rows if row.anchor), key=lambda row: row.at)
     _bound(placed, layout, len(finder.text))
     for row in placed:
@@ -64,12 +69,7 @@ def _gather(row: Item, layout: Layout, denied: set[tuple[str, int]]) -> None:
     """For each value the place that is nearest, from one to the next, as long as there is no gap."""
     low, high = layout.line(row.at), layout.line(max(row.at, row.end - 1))
     row.picks = {}
-    waiting = {
-        value.wanted.name: [
-            span for span in value.within(row.low, row.high) if (value.wanted.name, span.start) not in denied
-        ]
-        for value in row.values
-    }
+    waiting = {value.wanted.name: _nearest(row, value, denied) for value in row.values}
     while waiting:
         found = [
             (
@@ -90,6 +90,21 @@ def _gather(row: Item, layout: Layout, denied: set[tuple[str, int]]) -> None:
         low, high = min(low, first), max(high, last)
         row.picks[name] = span
         del waiting[name]
+
+
+def _nearest(row: Item, value: Value, denied: set[tuple[str, int]]) -> list[Support]:
+    """The nearest places of a value before and behind the anchor, which are so in lines, too."""
+    name, starts, spans = value.wanted.name, value.places.starts, value.spans
+    low, middle, high = (bisect_left(starts, at) for at in (row.low, row.at + 1, row.high))
+
+    def is_own(number: int) -> bool:
+        return spans[number].end <= row.high and (name, spans[number].start) not in denied
+
+    before = next((number for number in range(min(middle, high) - 1, low - 1, -1) if is_own(number)), None)
+    if before is not None:  # of those that begin together the first
+        before = next(number for number in range(bisect_left(starts, starts[before]), before + 1) if is_own(number))
+    behind = next((number for number in range(max(low, middle), high) if is_own(number)), None)
+    return [spans[number] for number in (before, behind) if number is not None]
 
 
 def _part(placed: Sequence[Item], layout: Layout) -> None:
@@ -125,15 +140,23 @@ class _Rest:
         shared = Counter(self.layout.line(row.at) for row in self.placed)
         alike = Counter((value.wanted.name, value.wanted.value) for row in self.rows for value in row.values)
         found: dict[str, Support | None] = {}
+        apart: dict[Any, Support | None] = {}  # where values stand that do not stand with their items; asked once
+        like: dict[Any, Support | None] = {}
         for row in self.rows:
             for value in row.values:
                 wanted = value.wanted
                 own = row.picks.get(wanted.name)
                 if own is None and value.spans:
                     is_prose = row.anchor is not None and shared[self.layout.line(row.at)] > 1
-                    own = self._elsewhere(row, value, cores, alike[wanted.name, wanted.value], is_prose)
+                    several = min(2, alike[wanted.name, wanted.value])
+                    key = (wanted.name, tuple(wanted.hints), id(value.places), len(row.values) == 1, several, is_prose)
+                    if key not in apart:
+                        apart[key] = self._elsewhere(row, value, cores, several, is_prose)
+                    own = apart[key]
                 if own is None and value.is_text:
-                    own = self.finder.most_like(wanted.value)
+                    if wanted.value not in like and len(like) * len(self.finder.text) <= MAX_READ:
+                        like[wanted.value] = self.finder.most_like(wanted.value)
+                    own = like.get(wanted.value)
                 found[wanted.path] = own
         return found
 

@@ -12,7 +12,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from rapidfuzz import fuzz
 
@@ -152,9 +152,18 @@ class Words:
         """The value in a column: it fills a cell to its end, and goes on below, where it began in its line."""
         if len(wanted.folded) < 2 or len(self._lines) < 2:
             return []
-        begins = (n for n, token in enumerate(self.folded) if token == wanted.folded[0])
-        found = (self._followed(wanted, first) for first in islice(begins, MAX_PLACES))
+        begins = self._tokens.get(wanted.folded[0], ())
+        found = (self._followed(wanted, first) for first in begins)
         return [self._support(*each, "parts") for each in found if each]
+
+    @cached_property
+    def _tokens(self) -> dict[str, list[int]]:
+        """Where each token stands, the first places."""
+        found: dict[str, list[int]] = {}
+        for number, token in enumerate(self.folded):
+            if len(places := found.setdefault(token, [])) < MAX_PLACES:
+                places.append(number)
+        return found
 
     def _followed(self, wanted: Words, first: int) -> tuple[int, int] | None:
         """First and last token of the value that begins here; None when it does not go on in its column."""

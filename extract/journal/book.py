@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -46,6 +46,7 @@ from extract.records import Completion, Research
 logger = logging.getLogger("extract.journal")
 
 _RESEARCH_READER = TypeAdapter(Research)
+Note = TypeVar("Note", ByHand, Complaint)
 
 
 class Journal:
@@ -180,17 +181,8 @@ class Journal:
 
     def by_hand(self) -> list[ByHand]:
         """What people said of records of this run directory, and took back."""
-        query = "SELECT request, body, digest FROM notes WHERE request BETWEEN ? AND ? AND kind = 'human'"
-        ending, found = name_of_note("", self.account), []
-        for name, body, digest in self._rows(query, PREFIX, f"{PREFIX}~"):
-            if not name.endswith(ending):
-                continue
-            note = read_by_hand(body) if is_sealed_note(name, HUMAN, body, digest) else None
-            if note is None:
-                logger.warning("%s: what a person said of a record is damaged, and is left out", self.path)
-            else:
-                found.append(note)
-        return found
+        found = [read_by_hand(body) if body else None for _, body in self._own_notes(PREFIX, HUMAN)]
+        return self._undamaged(found, "what a person said of a record")
 
     async def store_by_hand(self, notes: Sequence[ByHand]) -> None:
         """From now on people's words count for these records, or no longer; all of them or none."""
@@ -199,17 +191,9 @@ class Journal:
 
     def complaints(self) -> list[Complaint]:
         """What table checks have had against records of this run directory, round after round."""
-        query = "SELECT request, body, digest FROM notes WHERE request BETWEEN ? AND ? AND kind = 'complaint'"
-        ending, found = name_of_note("", self.account), []
-        for name, body, digest in self._rows(query, COMPLAINTS, f"{COMPLAINTS}~"):
-            if not name.endswith(ending) or name.startswith(name_of_round("")):
-                continue
-            note = read_complaint(body) if is_sealed_note(name, COMPLAINT, body, digest) else None
-            if note is None:
-                logger.warning("%s: what a table check had against a record is damaged, and is left out", self.path)
-            else:
-                found.append(note)
-        return found
+        notes = [each for each in self._own_notes(COMPLAINTS, COMPLAINT) if not each[0].startswith(name_of_round(""))]
+        found = [read_complaint(body) if body else None for _, body in notes]
+        return self._undamaged(found, "what a table check had against a record")
 
     def had_round(self, round: str) -> bool:
         """Whether the complaints of this round are stored, if there were any."""
@@ -273,6 +257,19 @@ class Journal:
             logger.warning("%s: what answers for %s is damaged: its first answer counts", self.path, request)
             return None
         return read_note(found[0])
+
+    def _own_notes(self, prefix: str, kind: str) -> Iterator[tuple[str, bytes | None]]:
+        """The notes of this run directory of one kind, by name; None for the body of one that is damaged."""
+        query = "SELECT request, body, digest FROM notes WHERE request BETWEEN ? AND ? AND kind = ?"
+        ending = name_of_note("", self.account)
+        for name, body, digest in self._rows(query, prefix, f"{prefix}~", kind):
+            if name.endswith(ending):
+                yield name, body if is_sealed_note(name, kind, body, digest) else None
+
+    def _undamaged(self, notes: Sequence[Note | None], what: str) -> list[Note]:
+        for _ in range(sum(note is None for note in notes)):
+            logger.warning("%s: %s is damaged, and is left out", self.path, what)
+        return [note for note in notes if note is not None]
 
     def _owner(self) -> str | None:
         """Whose directory the journal stands in, or stood."""

@@ -37,8 +37,9 @@ def in_place_of(
 ) -> list[tuple[str, str]]:
     """A record's requests and what was asked instead of each: questions and votes. Repairs are the run's own."""
     others, count = (outcome.request or "").split(), len(asked.questions)
-    votes, again = (_votes(each, outcome.record, names[0]) for each, names in ((prepared, requests), (asked, others)))
-    return [*zip(requests[:count], others[:count], strict=True), *zip(votes, again, strict=False)]
+    votes = _votes(prepared, outcome.record, requests[0])
+    instead = _votes(asked, outcome.record, others[0])
+    return [*zip(requests[:count], others[:count], strict=True), *zip(votes, instead, strict=False)]
 
 
 def _votes(prepared: Prepared, record: Record, first: str) -> list[str]:

@@ -17,6 +17,7 @@ from extract.deriving import Derivation
 from extract.errors import ConfigError
 from extract.pipeline import Pipeline, Prepared
 from extract.preparing import prepare
+from extract.prices import with_price_of
 from extract.probe import settle
 from extract.prompts import Prompt
 from extract.records import Key
@@ -147,14 +148,29 @@ def planned(
 
 
 def changed_pipeline(pipeline: Pipeline, wanted: Wanted, settings: Mapping[str, str]) -> Pipeline:
-    """The pipeline that asks. Raises ConfigError."""
-    changed = pipeline.with_settings(settings)
+    """The pipeline that asks. Raises ConfigError.
+
+    A model of another name does not cost what the pipeline's does: its price is that of the entry of `models` by this
+    name, else of the table; those of `settings` are meant for it.
+    """
+    name = wanted.model or model_name(pipeline.with_settings(settings).model)
+    changed = _at_price_of(pipeline, name).with_settings(settings)
     if wanted.model is not None:
-        changed = replace(changed, model=changed.model.replaced({"name": wanted.model}), models=())
+        samples = changed.samples and changed.samples.replaced({"escalate_below": None})  # there is no next model
+        changed = replace(changed, model=changed.model.replaced({"name": wanted.model}), models=(), samples=samples)
     if wanted.prompt is not None:
         own = changed.prompt if isinstance(changed.prompt, Prompt) else Prompt(user=changed.prompt)
         changed = replace(changed, prompt=replace(own, user=wanted.prompt))
     return changed
+
+
+def _at_price_of(pipeline: Pipeline, name: str) -> Pipeline:
+    """The pipeline whose first model costs what the one of this name does, as far as the pipeline knows."""
+    if name == model_name(pipeline.model):
+        return pipeline
+    other = next((each for each in pipeline.models[1:] if each.name == name), None)
+    model = with_price_of(pipeline.model, other)
+    return replace(pipeline, model=model, models=(model, *pipeline.models[1:]) if pipeline.models else ())
 
 
 def prepare_again(prepared: Prepared, changed: Pipeline, endpoint: Endpoint) -> Prepared:

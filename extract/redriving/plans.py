@@ -24,6 +24,7 @@ class Plan:
     cost_usd: tuple[float | None, float | None]
     model: str
     endpoint: str
+    cost_unknown: str | None = None  # why
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -38,6 +39,7 @@ class Plan:
             "input_tokens_estimate": self.tokens,
             "output_tokens_at_most": self.output_tokens,
             "cost_usd_estimate": list(self.cost_usd),
+            "cost_unknown": self.cost_unknown,
             "model": self.model,
             "endpoint": self.endpoint,
         }
@@ -54,7 +56,7 @@ class Plan:
             + (f" ({reasons})" if reasons else ""),
             f"{self.requests:,} requests to {self.model} at {self.endpoint}",
             f"about {self.tokens:,} input tokens, at most {self.output_tokens:,} output tokens",
-            f"between {low:.4f} and {high:.4f} USD" if low is not None else unpriced(self.endpoint),
+            f"between {low:.4f} and {high:.4f} USD" if low is not None else self.cost_unknown or "",
         ]
         if choice.unaskable:
             lines.append(f"{choice.unaskable:,} have no request, and cannot be asked: mend the source or the prompt")
@@ -83,7 +85,9 @@ def plan(prepared: Prepared, asked: Prepared, choice: Choice) -> Plan:
     given, most = each * sum(tokens[name] for name in left), each * len(left) * model.max_tokens
     costs = (model.cost_usd(given, 0), model.cost_usd(given, most))
     endpoint = "local" if asked.endpoint.is_local else asked.endpoint.base_url
-    return Plan(choice, each * len(left), given, most, costs, asked.model_name, endpoint)
+    models = [(asked.model_name, model), *((tier.name, tier.model) for tier in prepared.tiers)]
+    unknown = unpriced(endpoint, models, asked.pipeline.prices) if costs[0] is None else None
+    return Plan(choice, each * len(left), given, most, costs, asked.model_name, endpoint, unknown)
 
 
 def _without(choice: Choice, mute: Set[str], clashing: Set[str]) -> Choice:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from extract.config import Model, Repair
+from extract.parts import Piece
 from extract.prices import cost_of
 from extract.records import ChatRequest, Usage
 from extract.requests import estimated_tokens
+
+Ask = Callable[[ChatRequest], Awaitable[Piece | None]]  # None: the run stops
 
 
 @dataclass
@@ -33,6 +37,21 @@ class Allowance:
     _held: Account = field(default_factory=Account)
     _under_way: int = 0
     _settled: asyncio.Condition | None = None
+
+    async def asked(
+        self, request: ChatRequest, model: Model, of_record: Account, ask: Ask
+    ) -> tuple[Piece | None, bool]:
+        """What a repair came to, None when it may cost no more; and whether the run stops."""
+        held = await self.take(request, model, of_record)
+        if held is None:
+            return None, False
+        piece = None
+        try:
+            piece = await ask(request)
+        finally:
+            reply = piece.completion if piece else None
+            await self.settle(held, model, reply.usage if reply else None)
+        return piece, piece is None
 
     async def take(self, request: ChatRequest, model: Model, of_record: Account) -> Usage | None:
         """What is held back for one more repair; None when a cap is reached, of the run or of the record."""

@@ -2,29 +2,30 @@
 
 Nothing is edited in the row itself: the answer is judged again with null in these places, by the schema, the model, the
 checks and the evidence. So a cell that may not be null, or that another field needs, leaves the record in the
-quarantine.
+quarantine; and so does a row in which anything else comes out otherwise, as where a validator moves items, since places
+in the row are then none in the answer.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from extract.checks.base import thorough
 from extract.checks.faults import Faults
 from extract.config import Repair
 from extract.errors import ConfigError
 from extract.grounding import NULLED, UNSUPPORTED
-from extract.records import Found, Issue, Outcome, Record
+from extract.parse import parse_json
+from extract.records import Completion, Found, Issue, Outcome, Record, steps_of
 from extract.schema import Reading, Shape
+from extract.schema.shapes import TAG, extra_column
 from extract.validate import Judge
 
 EMPTIED = "nulled"  # flag: what was found in a cell that was emptied, as `nulled:semantic.between:$.total`
 MAX_ROUNDS = 10  # in which emptied cells bring further ones to light
-
-_STEP = re.compile(r"\.([^\W\d]\w*)|\['((?:[^'\\]|\\.)*)'\]|\[(\d{1,9})\]")
 
 
 def refuse_failed(settings: Repair, shape: Shape) -> None:
@@ -65,7 +66,8 @@ class LastWord:
 
     def _flagged(self, record: Record, outcome: Outcome) -> Outcome:
         assert outcome.completion is not None  # noqa: S101  # the caller has looked
-        judge = replace(self.judge, mild=(*self.judge.mild, "repair"), faults=Faults())
+        checks = [thorough(check) for check in self.judge.checks]
+        judge = replace(self.judge, checks=checks, mild=(*self.judge.mild, "repair"), faults=Faults())
         found = judge(record, outcome.completion)
         return _with_row(outcome, found, found.flags) if found.ok else outcome
 
@@ -84,11 +86,24 @@ class LastWord:
             like += [each for each in found.evidence if not each.supported]
             paths = tuple(dict.fromkeys(issue.path for issue in issues))
             told = frozenset((issue.code, issue.path) for issue in issues)
-            judge = _Emptying(**given | {"faults": Faults()}, paths=paths, told=told)
+            checks = [thorough(check, told) for check in self.judge.checks]
+            judge = _Emptying(**given | {"faults": Faults(), "checks": checks}, paths=paths, told=told)
+            if not self._is_all_else_as_it_was(judge, record, outcome.completion):
+                return outcome
             found = judge(record, outcome.completion)
             if found.ok:
                 return _without(outcome, found, issues, like)
         return outcome
+
+    def _is_all_else_as_it_was(self, judge: _Emptying, record: Record, completion: Completion) -> bool:
+        """Whether the answer, as schema and model read it, has null in the emptied places, and else what it had.
+
+        Asked in each round: what has moved would be found, and emptied, until nothing is left.
+        """
+        readers = [replace(each, checks=(), grounding=None, faults=Faults()) for each in (self.judge, judge)]
+        was, now = (read(record, completion).row for read in readers)
+        places = [steps_of(path) or [] for path in judge.paths]
+        return was is not None and now is not None and differs_only_in(places, self.judge.schema.shape, was, now)
 
 
 def _without(outcome: Outcome, found: Outcome, issues: Sequence[Issue], like: Sequence[Found]) -> Outcome:
@@ -98,7 +113,7 @@ def _without(outcome: Outcome, found: Outcome, issues: Sequence[Issue], like: Se
     done = _with_row(outcome, replace(found, evidence=evidence), [*found.flags, *map(_flag_of, issues)])
     if outcome.confidence is None:
         return done
-    steps = [_steps(path) or [""] for path in paths]
+    steps = [steps_of(path) for path in paths]
     return replace(done, confidence={name: share for name, share in outcome.confidence.items() if [name] not in steps})
 
 
@@ -134,32 +149,16 @@ class _Emptying(Judge):
 
     def _read_back(self, record: Record, answer: Any) -> tuple[Any, list[Issue], Reading]:
         found, issues, reading = super()._read_back(record, answer)
-        done: list[list[str | int]] = []
+        done: set[tuple[str | int, ...]] = set()
         for path in self.paths:
-            steps = _steps(path)
-            if steps and any(steps[: len(above)] == above for above in done):
+            steps = steps_of(path)
+            if steps and any(tuple(steps[:depth]) in done for depth in range(1, len(steps) + 1)):
                 continue
             if not steps or not empty(self.schema.shape, found, steps):
                 issues.append(Issue("semantic", "internal.error", path, "there is no value to take away"))
             else:
-                done.append(steps)
+                done.add(tuple(steps))
         return found, issues, reading
-
-
-def _steps(path: str) -> list[str | int] | None:
-    """The steps of `$.lines[2]['Total due']`; None for what is no path, and for the whole record."""
-    if not path.startswith("$"):
-        return None
-    steps: list[str | int] = []
-    at = 1
-    while at < len(path):
-        match = _STEP.match(path, at)
-        if match is None:
-            return None
-        name, quoted, number = match.groups()
-        steps.append(int(number) if number else name or quoted.replace("\\'", "'").replace("\\\\", "\\"))
-        at = match.end()
-    return steps or None
 
 
 def empty(shape: Shape, answer: Any, steps: Sequence[str | int]) -> bool:
@@ -177,6 +176,69 @@ def empty(shape: Shape, answer: Any, steps: Sequence[str | int]) -> bool:
         return any(empty(child, answer[here], rest) for child in _below(shape, step))
     answer[here] = None
     return True
+
+
+def differs_only_in(places: Sequence[Sequence[str | int]], shape: Shape | None, was: Any, now: Any) -> bool:
+    """Whether a cell is what it was, but for these places of it, which are null now. Without shape: of plain JSON."""
+    if not places:
+        return bool(was == now)
+    if any(not place for place in places):
+        return _is_null(shape, now)
+    if was is None or now is None:
+        return False
+    if shape is not None and shape.kind == "union":
+        branch = _branch(shape, was)
+        return was[TAG] == now[TAG] and differs_only_in(places, branch, was[was[TAG]], now[now[TAG]])
+    before, after = _parts(shape, was), _parts(shape, now)
+    below: dict[str | int, list[Sequence[str | int]]] = {}
+    for head, *rest in places:
+        if (column := _column(shape, head)) is not None:
+            below.setdefault(column, []).append(rest)
+    return below.keys() <= before.keys() == after.keys() and all(
+        differs_only_in(below.get(step, ()), inner, cell, after[step][1]) for step, (inner, cell) in before.items()
+    )
+
+
+def _is_null(shape: Shape | None, cell: Any) -> bool:
+    if cell is None or shape is None:
+        return cell is None
+    if shape.kind == "union":
+        return _is_null(_branch(shape, cell), cell[cell[TAG]])
+    return shape.kind == "json" and cell == "null"
+
+
+def _branch(shape: Shape, cell: Any) -> Shape:
+    return next(branch.shape for branch in shape.branches if branch.label == cell[TAG])
+
+
+def _column(shape: Shape | None, step: str | int) -> str | int | None:
+    """The column of a field, by its own name or that on the wire; None for one that is not in the table."""
+    fields = shape.fields if shape else ()
+    item = next((each for each in fields if each.name == step), None)
+    item = item or next((each for each in fields if each.wire == step), None)
+    if item is None:
+        return step
+    return item.name if item.column and not item.cut else None
+
+
+def _parts(shape: Shape | None, cell: Any) -> dict[str | int, tuple[Shape | None, Any]]:
+    """What stands one step further; nothing where a step may name several."""
+    if shape is None or shape.kind == "json":
+        value = parse_json(cell) if shape else cell
+        found = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        return {step: (None, part) for step, part in found}
+    pairs: list[tuple[str | int, tuple[Shape | None, Any]]] = []
+    if shape.kind == "object":
+        pairs = [(item.name, (item.shape, cell[item.name])) for item in shape.columns]
+        pairs += [(name, (shape.extra, part)) for name, part in cell[extra_column(shape)]] if shape.extra else []
+    elif shape.kind == "map":
+        pairs = [(str(key), (shape.item, part)) for key, part in cell]
+    elif shape.kind == "tuple":
+        pairs = [(number, (part, cell[f"item_{number}"])) for number, part in enumerate(shape.items)]
+    elif shape.kind == "list" and shape.python not in (set, frozenset):  # whose items have no order
+        pairs = [(number, (shape.item, part)) for number, part in enumerate(cell)]
+    parts = dict(pairs)
+    return parts if len(parts) == len(pairs) else {}
 
 
 def _names(shape: Shape, step: str) -> list[str]:

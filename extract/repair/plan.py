@@ -8,7 +8,6 @@ reason. A refusal, and what a check rejects, is not asked for again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 from extract.config import Model, Repair
 from extract.parts import Part
-from extract.records import ChatRequest, Completion, Issue, Outcome, Record
+from extract.records import ChatRequest, Completion, Issue, Outcome, Record, field_of
 from extract.requests import RequestBuilder, Unaskable
 from extract.salvage import Answer
 from extract.schema.nodes import json_text
@@ -26,8 +25,6 @@ Kind = Literal["room", "fields", "whole"]
 
 MAX_NAMED = 20  # issues that a request names
 MAX_BUILDERS = 256  # kept, one for each set of fields that failed together
-_FIRST_STEP = re.compile(r"\$(?:\.([^\W\d]\w*)|\['((?:[^'\\]|\\.)*)'\])")
-_REQUIRED = re.compile(r"'((?:[^'\\]|\\.)*)' is a required property")
 _NO_ROOM = ("output.truncated", "output.empty")
 _BROKEN = ("output.loop", "output.error")
 _OF_FIELDS = ("schema", "model")
@@ -47,6 +44,12 @@ class Plan:
     kind: Kind
     part: Part | None = None  # the fields that it asks for; None: all
     label: str = ""  # for the row's flag
+
+    def unasked(self, agreement: Mapping[str, float] | None) -> dict[str, float] | None:
+        """How far several answers agree about the fields that are not asked for."""
+        if agreement is None or self.part is None:
+            return None
+        return {name: share for name, share in agreement.items() if name not in self.part.names}
 
 
 @dataclass
@@ -163,13 +166,9 @@ class Planner:
         return tuple(wire for wire in self._wires.values() if wire in found)
 
     def _field(self, issue: Issue, base: Mapping[str, Any]) -> str | None:
-        step = _FIRST_STEP.match(issue.path)
-        missing = _REQUIRED.match(issue.message) if issue.code == "schema.required" and issue.path == "$" else None
-        if step is None and missing is None:
+        name = field_of(issue)
+        if name is None:
             return None
-        match = step or missing
-        name = next(group for group in match.groups() if group is not None)  # type: ignore[union-attr]  # one of both
-        name = name.replace("\\'", "'").replace("\\\\", "\\")
         if name in self._wires.values() and (issue.stage == "schema" or name not in self._wires):
             return name
         return self._wires.get(name)

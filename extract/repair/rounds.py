@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from extract.config import Model
 from extract.parts import Piece
 from extract.prices import cost_of
-from extract.records import ChatRequest, Effort, Issue, Outcome, Record, Usage
-from extract.repair.allowance import Account, Allowance
+from extract.records import ChatRequest, Completion, Effort, Issue, Outcome, Record, Usage
+from extract.repair.allowance import Account, Allowance, Ask
 from extract.repair.last import LastWord
-from extract.repair.plan import NEVER, Plan, Planner, aside
+from extract.repair.plan import NEVER, Planner, aside
 from extract.requests import Unaskable
 
-Ask = Callable[[ChatRequest], Awaitable[Piece | None]]  # None: the run stops
 Stored = Callable[[ChatRequest], bool]  # whether its answer was paid already
 
 
@@ -46,7 +45,7 @@ class Workshop:
         completion = outcome.completion
         if completion is None:
             return outcome
-        effort = Effort("ask", self.tiers[0].name, outcome.ok, completion.usage, outcome.cost_usd)
+        effort = Effort("ask", completion.asked or self.tiers[0].name, outcome.ok, completion.usage, outcome.cost_usd)
         return replace(outcome, efforts=(effort,))
 
     async def mended(self, record: Record, outcome: Outcome, ask: Ask) -> Outcome | None:
@@ -105,7 +104,7 @@ class _Work:
             if piece is None or piece.completion is None:
                 return not is_stopped
             after = tier.planner.merged(self.record, self.outcome, plan, piece.completion)
-            self._take("repair", tier, piece, replace(after, confidence=self._unasked(plan)))
+            self._take("repair", tier, piece, replace(after, confidence=plan.unasked(self.outcome.confidence)))
         return True
 
     async def _escalate(self, tier: Tier) -> bool:
@@ -127,29 +126,12 @@ class _Work:
             self.outcome = replace(self.outcome, unanswered=True)  # a later run asks again
         return piece
 
-    def _unasked(self, plan: Plan) -> Mapping[str, float] | None:
-        """How far several answers agree about the fields that are not asked for again."""
-        known = self.outcome.confidence
-        if known is None or plan.part is None:
-            return None
-        return {name: share for name, share in known.items() if name not in plan.part.names}
-
     async def _paid(self, request: ChatRequest, tier: Tier) -> tuple[Piece | None, bool]:
         """What a repair came to, None when it may cost no more; and whether the run stops."""
         if self.shop.is_stored(request):
             piece = await self._asked(request)
             return piece, piece is None
-        allowance = self.shop.allowance
-        held = await allowance.take(request, tier.model, self.account)
-        if held is None:
-            return None, False
-        piece = None
-        try:
-            piece = await self._asked(request)
-        finally:
-            reply = piece.completion if piece else None
-            await allowance.settle(held, tier.model, reply.usage if reply else None)
-        return piece, piece is None
+        return await self.shop.allowance.asked(request, tier.model, self.account, self._asked)
 
     def _take(self, what: str, tier: Tier, piece: Piece, after: Outcome) -> None:
         """What came of one more answer, with all that was spent so far."""
@@ -158,30 +140,29 @@ class _Work:
         cost = cost_of(tier.model, reply.usage)
         if what == "repair":
             self.account.add(reply.usage, cost)
-        usage = (before.completion.usage if before.completion else Usage()) + reply.usage
         passed = after.ok
         if before.ok and not passed:  # it was only unsure, and the other model has no better answer
             after = before
-        answered = after.completion or reply
-        total = None if cost is None or before.cost_usd is None else before.cost_usd + cost
-        self.outcome = replace(
-            after,
-            completion=replace(answered, usage=usage, sources=before.completion.sources if before.completion else ()),
-            request=f"{before.request} {piece.request}",
-            attempts=before.attempts + piece.attempts,
-            cost_usd=total,
-            efforts=before.efforts,
-        )
+        self.outcome = with_reply(after, before, piece, reply, cost)
         self._keep_spare()
-        self._note(what, tier, passed, reply.usage, cost)
+        effort = Effort(what, tier.name, passed, reply.usage, cost)
+        self.outcome = replace(self.outcome, efforts=(*before.efforts, effort))
 
     def _keep_spare(self) -> None:
         if self.shop.may_spare(self.outcome):
             self.spare = self.outcome
 
-    def _note(self, what: str, tier: Tier, passed: bool, usage: Usage, cost: float | None) -> None:
-        effort = Effort(what, tier.name, passed, usage, cost)
-        self.outcome = replace(self.outcome, efforts=(*self.outcome.efforts, effort))
+
+def with_reply(after: Outcome, before: Outcome, piece: Piece, reply: Completion, cost_usd: float | None) -> Outcome:
+    """What came of one more reply, with all that was spent: before it, and on it."""
+    usage, sources = (before.completion.usage, before.completion.sources) if before.completion else (Usage(), ())
+    return replace(
+        after,
+        completion=replace(after.completion or reply, usage=usage + reply.usage, sources=sources),
+        request=f"{before.request} {piece.request}",
+        attempts=before.attempts + piece.attempts,
+        cost_usd=None if cost_usd is None or before.cost_usd is None else before.cost_usd + cost_usd,
+    )
 
 
 def _may_go_on(outcome: Outcome) -> bool:

@@ -1,7 +1,8 @@
 """A second look at answers that passed, where a check over the whole table has something against them.
 
 Only the fields at fault are asked for, once for each complaint. The reply is put into the answer, and the whole is
-judged again; a reply that changes nothing, or that the judge does not take, leaves the row as it was, which says so.
+judged again. Whatever is not mended by that leaves the row as it was, with a flag that says so: a reply that changes
+nothing or that the judge does not take, no reply, and what could not be asked.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from extract.journal import Charge, Complaint
 from extract.parts import Piece
 from extract.prices import cost_of
-from extract.records import ChatRequest, Effort, Issue, Key, Outcome, Record
-from extract.repair.allowance import Account, Allowance
+from extract.records import ChatRequest, Effort, Issue, Key, Outcome, Record, field_of
+from extract.repair.allowance import Account, Allowance, Ask
 from extract.repair.last import LastWord
 from extract.repair.plan import Plan
-from extract.repair.rounds import Ask, Stored, Tier
+from extract.repair.rounds import Stored, Tier, with_reply
 
 EFFORT = "table"  # what was done, as the report counts it
 
@@ -32,6 +33,7 @@ class SecondLooks:
     marked: Callable[[Outcome], Outcome] = lambda outcome: outcome  # with the flags of fields that answers disagree on
     complaints: Mapping[Key, Sequence[Complaint]] = field(default_factory=dict)
     asking: set[str] = field(default_factory=set)  # requests that are made for it
+    replayed: dict[str, Account] = field(default_factory=dict)  # what those took that were answered before
 
     def __contains__(self, key: Key) -> bool:
         return key in self.complaints
@@ -39,33 +41,43 @@ class SecondLooks:
     async def __call__(self, record: Record, outcome: Outcome, ask: Ask) -> Outcome | None:
         """The outcome after all complaints of it; None when the run stops before that is known."""
         waiting = list(self.complaints.get(record.key, ()))
+        left: dict[str, None] = {}
         while waiting and outcome.ok:
             answer = digest_of(outcome)
             complaint = next((each for each in waiting if each.answer == answer), None)
             if complaint is None:
                 break
             waiting.remove(complaint)
-            found = await self._heard(record, outcome, complaint.charges, ask)
+            found = await self._heard(record, outcome, complaint, ask)
             if found is None:
                 return None
+            mended = self._mended(complaint.charges, outcome, found)
+            for charge in complaint.charges:
+                flag = f"{charge.code}:{charge.path}"
+                left.pop(flag, None) if charge.check in mended else left.setdefault(flag)
             outcome = found
-        return outcome
+        return _flagged(outcome, left)
 
     def complaint(self, round: str, record: Record, outcome: Outcome, charges: Sequence[Charge]) -> Complaint | None:
-        """What is to be noted of these charges; None where nothing can be asked for them, or may be."""
+        """What is to be noted of these charges: without a request where nothing can be asked for them, or may be.
+
+        None where a model has no say: the row is a person's.
+        """
         if self.allowance is None or not outcome.ok or outcome.is_human:
             return None
         tier, most = self._tier(outcome), self.allowance.settings.max_repairs
-        if most and sum(each.what == "repair" and each.model == tier.name for each in outcome.efforts) >= most:
-            return None
-        plan = tier.planner.second_look(record, outcome, list(map(_issue, charges)))
-        if plan is None:
-            return None
-        return Complaint(round, record.key, digest_of(outcome), plan.request.hash, tuple(charges))
+        done = sum(each.what == "repair" and each.model == tier.name for each in outcome.efforts)
+        plan = None
+        if not most or done < most:
+            plan = tier.planner.second_look(record, outcome, list(map(_issue, charges)))
+        return Complaint(round, record.key, digest_of(outcome), plan.request.hash if plan else "", tuple(charges))
 
-    async def _heard(self, record: Record, outcome: Outcome, charges: Sequence[Charge], ask: Ask) -> Outcome | None:
+    async def _heard(self, record: Record, outcome: Outcome, complaint: Complaint, ask: Ask) -> Outcome | None:
+        """The outcome after one complaint, as it was where nothing came of it; None when the run stops."""
         tier = self._tier(outcome)
-        plan = tier.planner.second_look(record, outcome, list(map(_issue, charges)))
+        plan = None
+        if complaint.request:
+            plan = tier.planner.second_look(record, outcome, list(map(_issue, complaint.charges)))
         if plan is None:
             return outcome
         request = replace(plan.request, tier="" if tier is self.tiers[0] else tier.name)
@@ -75,56 +87,50 @@ class SecondLooks:
             return None if is_stopped else outcome
         if piece.completion is None:
             return replace(outcome, unanswered=outcome.unanswered or piece.unanswered)
-        return self._with_reply(record, outcome, charges, tier, plan, piece)
+        return self._with_reply(record, outcome, tier, plan, piece)
 
     async def _paid(self, request: ChatRequest, tier: Tier, outcome: Outcome, ask: Ask) -> tuple[Piece | None, bool]:
         """What was answered, None when it may cost no more; and whether the run stops."""
         if self.is_stored(request):
             piece = await ask(request)
+            if piece and piece.completion:
+                usage = piece.completion.usage
+                self.replayed[request.hash] = Account(usage.total, cost_of(tier.model, usage) or 0.0)
             return piece, piece is None
         assert self.allowance is not None  # noqa: S101  # there are complaints
         account = Account()
         for effort in outcome.efforts:
             if effort.what in ("repair", EFFORT):
                 account.add(effort.usage, effort.cost_usd)
-        held = await self.allowance.take(request, tier.model, account)
-        if held is None:
-            return None, False
-        piece = None
-        try:
-            piece = await ask(request)
-        finally:
-            reply = piece.completion if piece else None
-            await self.allowance.settle(held, tier.model, reply.usage if reply else None)
-        return piece, piece is None
+        return await self.allowance.asked(request, tier.model, account, ask)
 
-    def _with_reply(
-        self, record: Record, outcome: Outcome, charges: Sequence[Charge], tier: Tier, plan: Plan, piece: Piece
-    ) -> Outcome:
+    def _with_reply(self, record: Record, outcome: Outcome, tier: Tier, plan: Plan, piece: Piece) -> Outcome:
         """The record with the reply in it, where that is better; what it took is on its account in any case."""
-        reply, before = piece.completion, outcome.completion
-        assert reply is not None  # noqa: S101  # the caller has seen both
-        assert before is not None  # noqa: S101
+        reply = piece.completion
+        assert reply is not None  # noqa: S101  # the caller has seen it
         after = LastWord(tier.planner.judge, tier.planner.settings)(
             record, tier.planner.merged(record, outcome, plan, reply)
         )
         is_better = after.ok and after.row != outcome.row
         if not is_better:
-            flags = dict.fromkeys((*outcome.flags, *(f"{charge.code}:{charge.path}" for charge in charges)))
-            after = replace(outcome, flags=tuple(flags))
-        elif outcome.confidence is not None and plan.part is not None:
-            left = {name: share for name, share in outcome.confidence.items() if name not in plan.part.names}
+            after = outcome
+        elif (left := plan.unasked(outcome.confidence)) is not None:
             after = self.marked(replace(after, confidence=left))
         cost = cost_of(tier.model, reply.usage)
-        answered = after.completion or before
-        return replace(
-            after,
-            completion=replace(answered, usage=before.usage + reply.usage, sources=before.sources),
-            request=f"{outcome.request} {piece.request}",
-            attempts=outcome.attempts + piece.attempts,
-            cost_usd=None if cost is None or outcome.cost_usd is None else outcome.cost_usd + cost,
-            efforts=(*outcome.efforts, Effort(EFFORT, tier.name, is_better, reply.usage, cost)),
-        )
+        effort = Effort(EFFORT, tier.name, is_better, reply.usage, cost)
+        return replace(with_reply(after, outcome, piece, reply, cost), efforts=(*outcome.efforts, effort))
+
+    def _mended(self, charges: Sequence[Charge], before: Outcome, after: Outcome) -> set[str]:
+        """The checks of which a field at fault has another value now; whether a better one the next checks tell."""
+        shape = self._tier(before).planner.build.schema.shape
+        names = {item.wire: item.name for item in shape.asked} | {item.name: item.name for item in shape.asked}
+        old, new = before.row or {}, after.row or {}
+        found = set()
+        for charge in charges:
+            name = names.get(field_of(_issue(charge)) or "")
+            if name is not None and old.get(name) != new.get(name):
+                found.add(charge.check)
+        return found
 
     def _tier(self, outcome: Outcome) -> Tier:
         """The model whose answer it is."""
@@ -145,6 +151,12 @@ def digest_of(outcome: Outcome) -> str:
     content = outcome.completion.content if outcome.completion else None
     text = f"{outcome.request}\n{content}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _flagged(outcome: Outcome, flags: Iterable[str]) -> Outcome:
+    """With what table checks still have against the row."""
+    found = tuple(dict.fromkeys((*outcome.flags, *flags)))
+    return outcome if found == outcome.flags else replace(outcome, flags=found)
 
 
 def _issue(charge: Charge) -> Issue:

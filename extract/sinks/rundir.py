@@ -36,7 +36,7 @@ _HALF = f".{MANIFEST}{TEMP_SUFFIX}"  # the first manifest of a run whose journal
 _OWN = (TABLE, QUARANTINE)  # folders of every run
 _CHILD = re.compile(rf"{TABLE}\.[^/\0]+")
 _PART = re.compile(r"\.?part-\d{5,}\.(parquet|csv)(\.tmp)?")
-_COUNTS = ("ok", "quarantined", "unanswered", "human")  # of a shard
+_COUNTS = ("ok", "quarantined", "unanswered", "human", "flagged")  # of a shard
 _NEEDED = {"fingerprints", "shards", "complete", "table_format"}  # what a run reads of a manifest
 
 
@@ -51,6 +51,7 @@ class Shard:
     sizes: Sequence[int] = ()  # bytes of its file in each of the manifest's folders
     efforts: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # see report.Efforts
     human: int = 0  # of those that passed, by the word of a person
+    flagged: int = 0  # likewise, with a flag that tells of a doubt
 
     @property
     def records(self) -> int:

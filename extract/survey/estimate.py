@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.config import Model
-from extract.prices import unpriced
 from extract.survey.forecast import FEWEST, LEVEL, Interval, Rest, predicted
 from extract.survey.replay import Spending
 
@@ -105,17 +104,16 @@ def _least_of(kinds: Any, node: dict[str, Any], depth: int) -> int:
     return 2 if kinds in ("string", "array", "object") else 1
 
 
-def lines_of(estimate: dict[str, Any], endpoint: str) -> list[str]:
-    """An estimate, as JSON data, for people."""
+def lines_of(estimate: dict[str, Any], unknown: str | None) -> list[str]:
+    """An estimate, as JSON data, for people; `unknown`: why it has no cost."""
     given, made, cost = estimate["input_tokens"], estimate["output_tokens"], estimate["cost_usd"]
-    unknown = unpriced(endpoint)
     if not estimate["answers"]:
         said = f"between {_span(given, ',.0f')} input tokens, between {_span(made, ',.0f')} output tokens"
-        return [f"{said}: no answers tell yet", f"between {_span(cost, '.4f')} USD" if cost else unknown]
+        return [f"{said}: no answers tell yet", f"between {_span(cost, '.4f')} USD" if cost else unknown or ""]
     of = f"from {estimate['answers']:,} answers"
     return [
         f"about {_likely(given, ',.0f')} input and {_likely(made, ',.0f')} output tokens, {of}",
-        f"about {_likely(cost, '.4f', ' USD')}, {of}" if cost else unknown,
+        f"about {_likely(cost, '.4f', ' USD')}, {of}" if cost else unknown or "",
     ]
 
 

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from extract.dialects import settled, undocumented
 from extract.pipeline import Prepared
+from extract.prices import unpriced
 from extract.survey.estimate import Estimate, lines_of
 from extract.survey.looking import Survey, estimated, looked, rounds_at_most
 
@@ -46,6 +47,7 @@ def _as_data(found: Survey, records: int) -> dict[str, Any]:
         "input_tokens_estimate": tokens,
         "output_tokens_at_most": found.output_tokens,
         "cost_usd_estimate": [cost.low, cost.high] if cost else [None, None],
+        "cost_unknown": None if cost else _why_unknown(prepared),
         "estimate": estimate.as_dict(),
         "model": prepared.model_name,
         "endpoint": "local" if prepared.endpoint.is_local else prepared.endpoint.base_url,
@@ -53,6 +55,13 @@ def _as_data(found: Survey, records: int) -> dict[str, Any]:
         "losses": list(prepared.losses()),
         "first_request": from_json(found.first.body) if found.first else None,
     }
+
+
+def _why_unknown(prepared: Prepared) -> str:
+    """Why no cost can be told."""
+    endpoint = "local" if prepared.endpoint.is_local else prepared.endpoint.base_url
+    models = [(tier.name, tier.model) for tier in prepared.tiers]
+    return unpriced(endpoint, models, prepared.pipeline.prices)
 
 
 def _warnings(prepared: Prepared, low: float | None) -> list[str]:
@@ -125,7 +134,7 @@ def plan_text(found: dict[str, Any]) -> str:
         f"{found['answered']:,} records need none",
         *_rounds_line(found),
         _size_line(found),
-        *(lines_of(found["estimate"], found["endpoint"]) if found["requests"] else ["nothing is left to pay"]),
+        *(lines_of(found["estimate"], found["cost_unknown"]) if found["requests"] else ["nothing is left to pay"]),
     ]
     return "\n".join(lines)
 

@@ -257,7 +257,7 @@ def test_quarantined_records_are_not_in_the_table(source: Path, out: Path) -> No
         checks = [lambda value, record: "no" if record.key == "k1" else None]
         result = run(server, source, out, tables.total("number", 13), checks=checks, max_failed=1)
     (finding,) = result.report.table_checks
-    assert "number adds up to 12, the control figure is 13; 1 quarantined records are not counted" == finding.message
+    assert "number adds up to 12, the control figure is 13; 1 quarantined record is not counted" == finding.message
 
 
 def test_the_command_line_ends_with_3(

@@ -318,7 +318,7 @@ def test_a_pandera_schema() -> None:
         assert {"the table's schema does not take it: below 5"} == {
             each.why for each in finding.culprits if each.path == "$.amount"
         }
-        assert "amount: below 5 (2)" in finding.message
+        assert "amount: below 5 (2, first in row 'k2')" in finding.message
     strict = pa_.DataFrameSchema(
         {name: pa_.Column(nullable=True) for name in SCHEMA.names if name != "_attempts"}, strict=True
     )

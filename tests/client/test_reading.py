@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -156,3 +158,17 @@ def test_a_usual_answer_is_read_the_short_way_and_the_long_way_alike(
         except APIError as error:
             found.append(f"{type(error).__name__}: {error.message[:60]}")
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("body", [b'{"choices": [', b"<html>", b"{" * 100_000])
+def test_what_is_no_json_leaves_nothing_to_the_collector(body: bytes) -> None:
+    """The error is let go with the last who knows it, and so is all that was read."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            with suppress(InvalidResponseError):
+                completion_from(body, {})
+        assert 0 == gc.collect()
+    finally:
+        gc.enable()

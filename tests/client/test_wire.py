@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 import time
 import tracemalloc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -14,7 +16,7 @@ import httpx
 import pytest
 
 from extract.client.pool import DirectTransport
-from extract.client.wire import MAX_HEAD, IdleTimeout
+from extract.client.wire import MAX_HEAD, Connection, IdleTimeout
 from extract.config import Limits
 from tests.client.peer import LIMITS, OK, Go, Peer, answering, line_to, post, serving
 
@@ -562,6 +564,55 @@ def test_one_transport_in_one_loop_after_another(go: Go) -> None:
                     connection.abort()
 
     go(test)
+    go(test)
+
+
+def test_a_call_may_be_held_back_once_it_is_connected(go: Go) -> None:
+    """Nothing of it is sent, and the next call has its connection; who has one at hand is not asked."""
+
+    class Held(Exception):
+        pass
+
+    def hold() -> None:
+        raise Held
+
+    async def test() -> list[bytes]:
+        handle, seen = answering(OK)
+        async with serving(handle) as url, line_to(url) as line:
+            line.connected = hold
+            with pytest.raises(Held):
+                await post(line)
+            await asyncio.sleep(0.05)
+            assert [] == seen
+            for _ in range(2):
+                assert (200, b"hi") == await post(line)
+        return seen
+
+    assert [b"1", b"1"] == go(test)
+
+
+def test_a_broken_connection_is_not_kept_by_its_error(go: Go) -> None:
+    """It goes with the last who knows it, and not when the collector comes round."""
+
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+
+    async def test() -> None:
+        async with serving(handle) as url, DirectTransport(LIMITS) as transport:
+            pool = transport.pool(httpx.URL(url))
+            connection: Connection | None = await pool._connect(5)
+            assert connection
+            kept = weakref.ref(connection)
+            gc.disable()
+            try:
+                with suppress(httpx.ReadError):
+                    await connection.ask(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", b"")
+                connection = None
+                await asyncio.sleep(0.05)
+                assert kept() is None
+            finally:
+                gc.enable()
+
     go(test)
 
 

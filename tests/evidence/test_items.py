@@ -178,3 +178,46 @@ def test_long_lists_take_no_longer_for_each_value() -> None:
     begun = time.process_time()
     assert [] == unsupported(text, rows)
     assert 0.9 > time.process_time() - begun
+
+
+def _seconds(text: str, items: Sequence[Row]) -> float:
+    """Of CPU, the least of three."""
+    found = []
+    for _ in range(3):
+        begun = time.process_time()
+        lines_of = located(
+            Finder(text), [[Wanted(f"{n}.{k}", k, v, [k]) for k, v in row.items()] for n, row in enumerate(items)]
+        )
+        found.append(time.process_time() - begun)
+        assert sum(map(len, items)) == len(lines_of)
+    return min(found)
+
+
+def _numbers(count: int) -> list[Row]:
+    return [{"what": f"Article {n:05d}", "quantity": n % 7 + 1, "net": D(n) * D("1.25")} for n in range(count)]
+
+
+@pytest.mark.parametrize("gone", [{}, {"rate": 19, "more": 99}], ids=["clean", "with values that stand elsewhere"])
+def test_four_times_the_items_take_about_four_times_as_long(gone: Row) -> None:
+    """Not sixteen times."""
+
+    def seconds(count: int) -> float:
+        rows = _numbers(count)
+        text = "\n".join(f"{row['what']}  {row['quantity']}  {row['net']:.2f}" for row in rows) + "\n19 % of 99"
+        return _seconds(text, [row | gone for row in rows])
+
+    assert 6 > seconds(1000) / seconds(250)
+
+
+@pytest.mark.parametrize("row", [{"a": 1, "b": 1, "c": 1}, {"a": 1, "b": "1"}], ids=["numbers", "number and text"])
+def test_a_line_full_of_the_same_digit_takes_no_longer_than_others(row: Row) -> None:
+    """Three thousand ones on one line, and twenty items of ones."""
+    assert 1 > _seconds("1 " * 3000, [row] * 20)
+
+
+def test_lists_beyond_the_bound_are_looked_up_value_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value of another line is then support, one that stands nowhere is not."""
+    items = [TEA | {"quantity": COFFEE["quantity"]}, COFFEE | {"quantity": D(77)}]
+    assert ["0.quantity", "1.quantity"] == unsupported(TABLE, items)
+    monkeypatch.setattr("extract.evidence.items.MAX_VALUES", 7)
+    assert ["1.quantity"] == unsupported(TABLE, items)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from extract.checks.base import Kinds, refuse_fields, refuse_severity
+from extract.checks.base import Kinds, named, refuse_fields, refuse_severity
 from extract.checks.faults import place_of
 from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError, ExtractError
@@ -89,7 +89,7 @@ class TableCheck:
     """A check over the finished rows. `fields` are paths as in semantic checks, or columns of the source in the table.
 
     repair: the fields at fault are asked again, once the table is complete. prepare: looks at what it needs besides the
-    rows before the first request; raises ConfigError.
+    rows before the first request; raises ConfigError. asked: those of the fields that a repair asks; None: all.
     """
 
     code: str
@@ -101,6 +101,7 @@ class TableCheck:
     repair: bool = False
     kinds: Kinds = ()
     prepare: Callable[[], None] | None = None
+    asked: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         refuse_severity(self.name, self.severity)
@@ -115,6 +116,11 @@ class TableCheck:
         """Refuse fields that are not in the table. `columns`: those that are no fields. Raises ConfigError."""
         own = [name for name in self.fields if name not in columns]
         refuse_fields(self.name, own, shape, self.kinds, tables=True)
+        asked = self.fields if self.asked is None else self.asked
+        if self.repair and asked and all(name in columns for name in asked):
+            what = "is a column" if len(asked) == 1 else "are columns"
+            said = f"{self.name} has repair=True, and {', '.join(asked)} {what} of the source, which no model is asked"
+            raise ConfigError(said, hint="leave repair=True out, or name a field of the answer")
         if self.prepare is not None:
             self.prepare()
 
@@ -137,6 +143,18 @@ class TableCheck:
         )
 
 
+def counted(places: Iterable[Place]) -> tuple[list[Place], int]:
+    """The first places, and in how many rows there are such; a row's places come one after the other."""
+    first: list[Place] = []
+    rows, last = 0, None
+    for place in places:
+        rows += place[0] != last
+        last = place[0]
+        if len(first) < MAX_CULPRITS:
+            first.append(place)
+    return first, rows
+
+
 def _culprits(found: Verdict) -> tuple[Culprit, ...]:
     if found.culprits is not None:
         return tuple(found.culprits)
@@ -148,14 +166,19 @@ def culprits(findings: Iterable[TableFinding]) -> list[Place]:
     return list(dict.fromkeys(each.place for finding in findings if not finding.passed for each in finding.culprits))
 
 
+def _shown(given: Any) -> str:
+    return named(given) if callable(given) else repr(given)[:200]
+
+
 def refuse_table_checks(given: Any) -> None:
     """Refuse what is no list of table checks with names of their own. Raises ConfigError."""
     if isinstance(given, TableCheck) or not isinstance(given, Sequence) or isinstance(given, str):
-        raise ConfigError(f"table_checks is {given!r}"[:200], hint="a list: table_checks=[checks.tables.unique(…)]")
+        shown = f"the check {given.name}" if isinstance(given, TableCheck) else _shown(given)
+        raise ConfigError(f"table_checks is {shown}, not a list", hint="table_checks=[checks.tables.unique(…)]")
     for check in given:
         if not isinstance(check, TableCheck):
-            hint = "one of checks.tables; what judges a record goes into checks=[…]"
-            raise ConfigError(f"{check!r} is no table check"[:200], hint=hint)
+            hint = "one of checks.tables; what judges a record belongs in checks=[…]"
+            raise ConfigError(f"{_shown(check)} is no table check", hint=hint)
     names = [check.name for check in given]
     for name in names:
         if names.count(name) > 1:

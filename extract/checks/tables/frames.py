@@ -75,6 +75,7 @@ class _Failures:
     def __init__(self, key: str) -> None:
         self.key = key
         self.said: dict[str, int] = {}
+        self.first: dict[str, Any] = {}  # key of the first row of which it is said
         self.places: dict[Place, dict[str, None]] = {}  # with the checks that each fails
         self.rows = 0
 
@@ -86,21 +87,26 @@ class _Failures:
         failed = set()
         for case in cases.to_dict("records"):
             column = case.get("column")
-            self.say(f"{column if isinstance(column, str) else 'table'}: {case.get('check')}")
+            said = f"{column if isinstance(column, str) else 'table'}: {case.get('check')}"
+            self.say(said)
             index = case.get("index")
             if isinstance(index, int | float) and index == index and 0 <= int(index) < len(keys):  # noqa: PLR0124
                 failed.add(int(index))
+                self.first.setdefault(said, keys[int(index)])
                 at = path_to("$", column) if isinstance(column, str) and column in frame.columns else "$"
                 place = (keys[int(index)], at)
                 if place in self.places or len(self.places) < MAX_CULPRITS:
                     self.places.setdefault(place, {})[str(case.get("check"))[:200]] = None
         self.rows += len(failed)
 
+    def _row(self, text: str) -> str:
+        return f", first in row {self.first[text]!r}" if text in self.first else ""
+
     def verdict(self) -> Verdict:
         if not self.said:
             return Verdict()
         most = sorted(self.said.items(), key=lambda item: (-item[1], item[0]))
-        examples = "; ".join(f"{text} ({number:,})" for text, number in most[:3])
+        examples = "; ".join(f"{text} ({number:,}{self._row(text)})" for text, number in most[:3])
         more = f", and {len(most) - 3:,} more" if len(most) > 3 else ""
         culprits = [
             Culprit(*place, f"the table's schema does not take it: {', '.join(failed)}")

@@ -127,7 +127,7 @@ def foreign_key(
         return found.verdict(field, to, " of the same record" if within_record else "")
 
     settings = (within_record,)
-    return TableCheck(code, called, (field, to), judge, settings, severity, repair)
+    return TableCheck(code, called, (field, to), judge, settings, severity, repair, asked=(field,))
 
 
 class _Dangling:

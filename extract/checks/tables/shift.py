@@ -18,7 +18,7 @@ from extract.checks.base import NUMBERS, shown
 from extract.checks.figures import number_of
 from extract.checks.paths import reader
 from extract.checks.reference import fingerprint_of
-from extract.checks.tables.finding import MAX_CULPRITS, TableCheck, Verdict
+from extract.checks.tables.finding import TableCheck, Verdict, counted
 from extract.checks.tables.rows import Place, TableRows
 from extract.errors import ConfigError
 from extract.records import Severity
@@ -116,15 +116,7 @@ def _of_categories(rows: TableRows, before: TableRows, field: str, measure: str,
 
 def _new(rows: TableRows, field: str, was: Container[str | None]) -> tuple[list[Place], int]:
     """Where the first values are that were not there before, and in how many rows there are such."""
-    places: list[Place] = []
-    failing, last = 0, None
-    for place, value in _each(rows, field):
-        if value not in was:
-            failing += place[0] != last  # a row's places come one after the other
-            last = place[0]
-            if len(places) < MAX_CULPRITS:
-                places.append(place)
-    return places, failing
+    return counted(place for place, value in _each(rows, field) if value not in was)
 
 
 def _each(rows: TableRows, field: str) -> Iterable[tuple[Place, str | None]]:

@@ -10,7 +10,7 @@ from typing import Any
 from extract.checks.base import LONGEST, NUMBERS, shown
 from extract.checks.figures import differs, number_of, tolerance_of, total_of
 from extract.checks.paths import reader, scopes
-from extract.checks.tables.finding import MAX_CULPRITS, TableCheck, Verdict
+from extract.checks.tables.finding import TableCheck, Verdict, counted
 from extract.checks.tables.rows import Culprit, Place, TableRows
 from extract.errors import ConfigError
 from extract.records import Severity
@@ -57,13 +57,20 @@ def total(
         places, failing = _empty(rows, field, by, groups)
         why = f"it is empty, and {field} of all records does not add up to the control figure"
         culprits = [Culprit(key, path, why) for key, path in places]
-        missing = f"; {rows.quarantined:,} quarantined records are not counted" if rows.quarantined else ""
+        missing = f"; {_missing(rows.quarantined)}" if rows.quarantined else ""
         more = f", and {len(wrong) - 3:,} more" if len(wrong) > 3 else ""
         return Verdict(f"{'; '.join(wrong[:3])}{more}{missing}", tuple(places), failing, culprits=culprits)
 
     fields = (field, by) if by else (field,)
     settings = (str(single), sorted((key, str(value)) for key, value in figures.items()), by, str(allowed))
-    return TableCheck(code, called, fields, judge, settings, severity, repair, (NUMBERS,) if not by else ())
+    kinds = (NUMBERS,) if not by else ()
+    return TableCheck(code, called, fields, judge, settings, severity, repair, kinds, asked=(field,))
+
+
+def _missing(quarantined: int) -> str:
+    if quarantined == 1:
+        return "1 quarantined record is not counted"
+    return f"{quarantined:,} quarantined records are not counted"
 
 
 def _figure(called: str, value: Any) -> Decimal:
@@ -88,15 +95,7 @@ def _sums(rows: TableRows, field: str, by: str | None) -> dict[str, Decimal | No
 
 def _empty(rows: TableRows, field: str, by: str | None, groups: Container[str]) -> tuple[list[Place], int]:
     """Where the first nulls of these groups are, and in how many rows there are such."""
-    places: list[Place] = []
-    failing, last = 0, None
-    for place, value, group in _numbers(rows, field, by):
-        if value is None and group in groups:
-            failing += place[0] != last  # a row's places come one after the other
-            last = place[0]
-            if len(places) < MAX_CULPRITS:
-                places.append(place)
-    return places, failing
+    return counted(place for place, value, group in _numbers(rows, field, by) if value is None and group in groups)
 
 
 def _numbers(rows: TableRows, field: str, by: str | None) -> Iterator[tuple[Place, Any, str]]:
