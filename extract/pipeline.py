@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from extract.checks import Check, FieldCheck, refuse_checks
+from extract.checks import Check, FieldCheck
+from extract.checks.base import refuse_checks
 from extract.checks.tables import TableCheck, refuse_table_checks
 from extract.config import Endpoint, Limits, Model, Repair, Retry, Samples, Settings
 from extract.dialects import body_fields

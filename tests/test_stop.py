@@ -103,6 +103,7 @@ def interrupted(call: Call) -> Any:
     ],
 )
 def test_the_manifest_says_why_a_run_stopped_until_the_next_one(
+    request: pytest.FixtureRequest,
     scene: Scene,
     code: str,
     words: str,
@@ -112,6 +113,8 @@ def test_the_manifest_says_why_a_run_stopped_until_the_next_one(
 ) -> None:
     """Code, words and time; `extract status` shows them, as JSON too; the run that goes on takes them away."""
     scene.third = third
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(Exception) as caught:  # noqa: PT011  # what it is differs, what is kept is compared
         scene.run(options, **changes)
     why = scene.why

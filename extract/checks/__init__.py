@@ -7,7 +7,7 @@ A ready check has a `severity`: "reject" puts the record into the quarantine, "r
 helped, "warn" only flags the row.
 """
 
-from extract.checks.base import Check, FieldCheck, Finding, name_of, refuse_checks, run_check
+from extract.checks.base import Check, FieldCheck, Finding, name_of, run_check
 from extract.checks.codes import checksum, currency, unit
 from extract.checks.faults import BrokenCheck, Faults
 from extract.checks.figures import before, between, not_after, sums_to
@@ -35,7 +35,6 @@ __all__ = [
     "not_after",
     "one_of_column",
     "one_of_table",
-    "refuse_checks",
     "required_if",
     "run_check",
     "sums_to",

@@ -91,7 +91,8 @@ def redrive(
         typer.echo(json.dumps({**result.report.as_dict(), **more}, ensure_ascii=False))
     else:
         typer.echo(_line(plan, result.mended))
-        if plan.get("records") and plan["cost_unknown"] and plan["endpoint"] != "local":
+        is_other = model is not None or any(each.startswith("model.name=") for each in settings or ())
+        if is_other and plan.get("records") and plan["cost_unknown"] and plan["endpoint"] != "local":
             typer.echo(plan["cost_unknown"])
         typer.echo(result.report.line)
     if not result.ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -183,6 +184,7 @@ def test_long_lists_take_no_longer_for_each_value() -> None:
 def _seconds(text: str, items: Sequence[Row]) -> float:
     """Of CPU, the least of three."""
     found = []
+    gc.disable()  # a collection is as long as what other tests have left
     for _ in range(3):
         begun = time.process_time()
         lines_of = located(
@@ -190,6 +192,7 @@ def _seconds(text: str, items: Sequence[Row]) -> float:
         )
         found.append(time.process_time() - begun)
         assert sum(map(len, items)) == len(lines_of)
+    gc.enable()
     return min(found)
 
 
@@ -206,7 +209,7 @@ def test_four_times_the_items_take_about_four_times_as_long(gone: Row) -> None:
         text = "\n".join(f"{row['what']}  {row['quantity']}  {row['net']:.2f}" for row in rows) + "\n19 % of 99"
         return _seconds(text, [row | gone for row in rows])
 
-    assert 6 > seconds(1000) / seconds(250)
+    assert 6 > seconds(800) / seconds(200)
 
 
 @pytest.mark.parametrize("row", [{"a": 1, "b": 1, "c": 1}, {"a": 1, "b": "1"}], ids=["numbers", "number and text"])
