@@ -209,7 +209,7 @@ def test_four_times_the_items_take_about_four_times_as_long(gone: Row) -> None:
         text = "\n".join(f"{row['what']}  {row['quantity']}  {row['net']:.2f}" for row in rows) + "\n19 % of 99"
         return _seconds(text, [row | gone for row in rows])
 
-    assert 6 > seconds(800) / seconds(200)
+    assert 6 > seconds(1600) / seconds(400)  # below, the bounds on what is compared are not reached yet
 
 
 @pytest.mark.parametrize("row", [{"a": 1, "b": 1, "c": 1}, {"a": 1, "b": "1"}], ids=["numbers", "number and text"])
