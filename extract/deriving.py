@@ -114,7 +114,7 @@ class Derivation:
         if not place.exists():
             raise ConfigError(f"{place} is not there: what was paid would be asked again", hint="bring it back")
         if not is_whole(self.out, manifest):
-            raise ConfigError(f"shards are missing in {self.out} or are damaged", hint="run `extract run`: " + again)
+            raise ConfigError(f"shards are missing in {self.out} or are damaged", hint=again)
 
     def mark(self) -> Mark | None:
         """What is under way with these tables."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,22 @@ def test_a_run_that_is_not_complete_is_refused(tmp_path: Path, source: Path, ser
         run(server, source, tmp_path / "out", limits=Limits(max_requests=9, concurrency=2))
     with pytest.raises(ConfigError, match="is not complete"):
         redrive(server, source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda shard: shard.write_bytes(shard.read_bytes()[:-9])])
+def test_a_shard_that_is_gone_or_cut_is_refused_until_a_run_made_it_anew(
+    source: Path, out: Path, server: ScriptedServer, harm: Callable[[Path], Any]
+) -> None:
+    """The error says what to do, and that done, nothing was asked for it."""
+    harm(next(out.glob("table/*.parquet")))
+    with pytest.raises(
+        ConfigError, match=r"shards are missing in .*\(run `extract run` first: it goes on from there\)$"
+    ):
+        redrive(server, source, out)
+    assert [] == server.calls
+    run(server, source, out)
+    assert [] == server.calls
+    assert redrive(server, source, out).plan.choice.rows  # type: ignore[union-attr]
 
 
 def test_records_without_a_request_are_counted_and_left(tmp_path: Path, server: ScriptedServer, mood: Model7) -> None:

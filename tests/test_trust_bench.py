@@ -112,7 +112,7 @@ def test_answers_of_a_run_that_was_killed_are_kept_but_for_the_line_it_was_writi
 def test_no_record_is_in_two_parts(data):
     """What settings were chosen on, and what is shown as an example, is not measured; gold reads as it is compared."""
     if not SHARED.is_dir():
-        pytest.skip("no shared data")
+        pytest.skip("needs ../shared")
     split = parts(data, folder=SHARED / "data")
     ids = [set(part.records["id"]) for part in (split.development, split.measured, split.examples)]
     assert sum(map(len, ids)) == len(set.union(*ids))
